@@ -14,6 +14,12 @@ import { paintPlot, percent, plotScales, threeDigits } from "./plot.js";
 const RUN_COLORS = { light: ["#0062a8", "#b34700"], dark: ["#6fb3ff", "#ff9d4d"] };
 const COLUMNS = { step: 0, loss: 1, accuracy: 3 }; // of training; that of validation follows
 
+const LEFT = 50; // of a plot, for its axis
+const TOP = 26; // for its title
+const BELOW = 26;
+const LOSS = { title: "Loss", format: threeDigits };
+const ACCURACY = { title: "Accuracy", format: percent, logY: false, top: 1, whole: true };
+
 /**
  * @param {FrameMessage} frame
  * @param {ReturnType<typeof theme>} colors
@@ -29,8 +35,13 @@ function curveSeries(frame, colors, column) {
     const name = runs.length > 1 ? `${"AB"[r]} ` : "";
     const at = (/** @type {number} */ i, /** @type {number} */ c) => curve.data[i * curve.shape[1] + c];
     return ["training", "validation"].map((part, p) => ({
-      count: curve.shape[0], x: (/** @type {number} */ i) => at(i, COLUMNS.step), y: (/** @type {number} */ i) => at(i, column + p),
-      color, width: p ? 3 : 1.3, label: name + part, ended: Boolean(p && run.ended),
+      count: curve.shape[0],
+      x: (/** @type {number} */ i) => at(i, COLUMNS.step),
+      y: (/** @type {number} */ i) => at(i, column + p),
+      color,
+      width: p ? 3 : 1.3,
+      label: name + part,
+      ended: Boolean(p && run.ended),
     }));
   });
 }
@@ -40,11 +51,15 @@ function curveSeries(frame, colors, column) {
  * @param {import("./plot.js").Series[]} series
  */
 function highestLoss(series) {
-  const first = series.filter(({ count }) => count).map(({ y }) => y(0)).filter(Number.isFinite);
+  const first = series
+    .filter(({ count }) => count)
+    .map(({ y }) => y(0))
+    .filter(Number.isFinite);
   return first.length ? 4 * Math.max(...first) : null;
 }
 
 /**
+ * Loss, and beside or below it accuracy.
  * @param {FrameMessage} frame
  * @param {CurveChoices} choices
  * @param {ReturnType<typeof theme>} colors
@@ -54,21 +69,20 @@ function highestLoss(series) {
 function curvePlots(frame, choices, colors, width) {
   const both = frame.header.runs.some(({ accuracy }) => accuracy !== null);
   const beside = both && width >= 640;
-  const room = frame.header.runs.length > 1 ? 160 : 140;
-  const widths = beside ? [0.54 * width, 0.46 * width] : [width, width];
+  const room = LEFT + (frame.header.runs.length > 1 ? 160 : 140); // for labels
+  const [first, second] = beside ? [0.54 * width, 0.46 * width] : [width, width];
   const tall = beside || !both ? 170 : 140;
+  const shared = { ...choices, colors, whole: false };
   const losses = curveSeries(frame, colors, COLUMNS.loss);
-  const shared = { ...choices, colors };
-  /** @type {Plot[]} */
-  const plots = [{
-    ...shared, box: [48, 26, widths[0] - 48 - room, tall], title: "Loss", series: losses, top: highestLoss(losses), format: threeDigits,
-  }];
-  if (both) {
-    const [left, top] = beside ? [widths[0] + 52, 26] : [48, tall + 76];
-    const series = curveSeries(frame, colors, COLUMNS.accuracy);
-    plots.push({ ...shared, logY: false, box: [left, top, widths[1] - 52 - room, tall], title: "Accuracy", series, top: 1, format: percent });
-  }
-  return { plots, height: 26 + tall + 26 + (both && !beside ? tall + 50 : 0) };
+  /** @type {Plot} */
+  const loss = { ...shared, ...LOSS, box: [LEFT, TOP, first - room, tall], series: losses, top: highestLoss(losses) };
+  if (!both) return { plots: [loss], height: TOP + tall + BELOW };
+  const [left, top] = beside ? [first + LEFT, TOP] : [LEFT, 2 * TOP + tall + BELOW];
+  const series = curveSeries(frame, colors, COLUMNS.accuracy);
+  return {
+    plots: [loss, { ...shared, ...ACCURACY, box: [left, top, second - room, tall], series }],
+    height: top + tall + BELOW,
+  };
 }
 
 /**
@@ -98,59 +112,84 @@ function pointText(plot, step) {
   return [`step ${step.toLocaleString("en-US")}`, ...lines];
 }
 
+class CurvesPanel {
+  /** @type {FrameMessage | null} */
+  #last = null;
+  /** @type {Plot[]} */
+  #plots = [];
+  /** @type {CurveChoices} */
+  #choices = { logX: false, logY: false, cursor: null };
+  #canvas = sheet("Loss and accuracy against steps", "curves-canvas");
+  #ended = h("div.curves-ended", { role: "status" });
+  #bubble = hoverTip();
+  #resized = new ResizeObserver(() => this.update());
+
+  /** @param {App} app */
+  constructor(app) {
+    this.app = app;
+    const tools = h("div.play-tools", {}, this.#tool("Log steps", "logX"), this.#tool("Log loss", "logY"), this.#ended);
+    this.el = h("div.play-curves", {}, tools, h("div.curves-stage", {}, this.#canvas.el, this.#bubble.el));
+    this.#resized.observe(this.el);
+    this.#canvas.el.addEventListener("pointermove", (event) => this.#look(event.offsetX, event.offsetY));
+    this.#canvas.el.addEventListener("pointerleave", () => this.#look(-1, -1));
+  }
+
+  /**
+   * @param {string} text
+   * @param {"logX" | "logY"} name
+   */
+  #tool(text, name) {
+    return onOff(text, false, (on) => {
+      this.#choices[name] = on;
+      this.update();
+    });
+  }
+
+  update() {
+    const width = this.#canvas.el.clientWidth;
+    if (!this.#last || !width) return;
+    const { plots, height } = curvePlots(this.#last, this.#choices, theme(this.app.root), width);
+    this.#plots = plots;
+    this.#canvas.el.style.height = `${height}px`;
+    this.#canvas.draw((g) => plots.forEach((plot) => paintPlot(g, plot)));
+    this.#ended.textContent = endedText(this.#last.header.runs);
+  }
+
+  /**
+   * @param {number} x
+   * @param {number} y
+   */
+  #look(x, y) {
+    const inside = (/** @type {Plot} */ { box: [left, top, width, height] }) =>
+      x >= left && x <= left + width && y >= top && y <= top + height;
+    const plot = this.#plots.find(inside);
+    const step = plot ? nearestPoint(plot, x) : null;
+    this.#choices.cursor = step;
+    this.update();
+    this.#bubble.show(plot && step !== null ? pointText(plot, step) : [], x, y, this.#canvas.el.clientWidth);
+  }
+
+  /** @param {FrameMessage} frame */
+  paint(frame) {
+    this.#last = frame;
+    this.update();
+  }
+
+  close() {
+    this.#resized.disconnect();
+  }
+}
+
+/** @param {import("./types").FrameRun[]} runs */
+function endedText(runs) {
+  const name = (/** @type {number} */ r) => (runs.length > 1 ? `${"AB"[r]} ` : "");
+  return runs.flatMap(({ ended }, r) => (ended ? [`${name(r)}ended: ${ended}`] : [])).join(" ");
+}
+
 /**
  * @param {App} app
  * @returns {import("./types").View}
  */
 export function curvesView(app) {
-  const canvas = sheet("Loss and accuracy against steps", "curves-canvas");
-  /** @type {CurveChoices} */
-  const choices = { logX: false, logY: false, cursor: null };
-  const tools = /** @type {const} */ (["logX", "logY"]).map((name, i) =>
-    onOff(["Log steps", "Log loss"][i], false, (on) => {
-      choices[name] = on;
-      draw();
-    }),
-  );
-  const [ended, bubble] = [h("div.curves-ended", { role: "status" }), hoverTip()];
-  const el = h("div.play-curves", {}, h("div.play-tools", {}, ...tools, ended), h("div.curves-stage", {}, canvas.el, bubble.el));
-  /** @type {FrameMessage | null} */
-  let last = null;
-  /** @type {Plot[]} */
-  let plots = [];
-
-  function draw() {
-    const width = canvas.el.clientWidth;
-    if (!last || !width) return;
-    const layout = curvePlots(last, choices, theme(app.root), width);
-    plots = layout.plots;
-    canvas.el.style.height = `${layout.height}px`;
-    canvas.draw((g) => plots.forEach((plot) => paintPlot(g, plot)));
-    const { runs } = last.header;
-    ended.textContent = runs.flatMap((run, r) => (run.ended ? [`${runs.length > 1 ? `${"AB"[r]} ` : ""}ended: ${run.ended}`] : [])).join(" ");
-  }
-  /** @param {PointerEvent} event */
-  function look({ offsetX: x, offsetY: y }) {
-    const plot = plots.find(({ box: [left, top, width, height] }) => x >= left && x <= left + width && y >= top && y <= top + height);
-    choices.cursor = plot ? nearestPoint(plot, x) : null;
-    draw();
-    bubble.show(plot && choices.cursor !== null ? pointText(plot, choices.cursor) : [], x, y, canvas.el.clientWidth);
-  }
-  canvas.el.addEventListener("pointermove", look);
-  canvas.el.addEventListener("pointerleave", () => {
-    choices.cursor = null;
-    bubble.show([], 0, 0, 0);
-    draw();
-  });
-  const resized = new ResizeObserver(draw);
-  resized.observe(el);
-  return {
-    el,
-    update: draw,
-    paint(frame) {
-      last = frame;
-      draw();
-    },
-    close: () => resized.disconnect(),
-  };
+  return new CurvesPanel(app);
 }

@@ -9,7 +9,7 @@ import { percent, threeDigits } from "./plot.js";
 /** @typedef {import("./types").FrameLayer} FrameLayer */
 /** @typedef {import("./types").Message<import("./types").Frame>} FrameMessage */
 
-const ROWS = ["z", "δ", "dead units", "‖W‖", "‖∂l/∂W‖", "‖ΔW‖ / ‖W‖"];
+const ROWS = ["z", "δ", "dead units", "‖W‖", "‖∂l/∂W‖", "‖ΔW‖/‖W‖"];
 
 /**
  * Bars up or down from a line, blue below 0 and orange above.
@@ -72,8 +72,14 @@ function layerCard() {
      */
     show(name, layer, shares, colors) {
       const [weight, gradient, change] = layer.norms;
-      const span = (/** @type {[number, number]} */ [from, to]) => `${threeDigits(from)} … ${threeDigits(to)}`;
-      const texts = [span(layer.z), span(layer.delta), percent(layer.dead), ...[weight, gradient, change / weight].map(threeDigits)];
+      const span = (/** @type {[number, number]} */ [from, to]) =>
+        from === -to ? `±${threeDigits(to)}` : `${threeDigits(from)} … ${threeDigits(to)}`;
+      const texts = [
+        span(layer.z),
+        span(layer.delta),
+        percent(layer.dead),
+        ...[weight, gradient, change / weight].map(threeDigits),
+      ];
       texts.forEach((text, i) => {
         if (values[i].textContent !== text) values[i].textContent = text;
       });

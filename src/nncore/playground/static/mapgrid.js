@@ -15,7 +15,6 @@ const TALLEST = 500;
  */
 export function predictedClasses({ shape: [count, width], data }) {
   return Array.from({ length: count }, (_, row) => {
-    if (width === 1) return data[row] > 0.5 ? 1 : 0;
     let top = 0;
     for (let c = 1; c < width; c++) if (data[row * width + c] > data[row * width + top]) top = c;
     return top;
@@ -48,7 +47,13 @@ export function pictureGrid() {
     const { data, shape } = points.arrays["validation/x"];
     const [height, width] = points.header.image ?? [1, 1];
     const scale = 255 / largestSize(data);
-    pictures.fill(Uint8Array.from(data, (value) => value * scale), shape[0], height, width, grayTable(colors.dark));
+    pictures.fill(
+      Uint8Array.from(data, (value) => value * scale),
+      shape[0],
+      height,
+      width,
+      grayTable(colors.dark),
+    );
   }
   return {
     /**

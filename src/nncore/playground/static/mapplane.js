@@ -3,14 +3,15 @@
 import { image, ticks } from "./canvas.js";
 import { CLASSES, css, sequential } from "./colors.js";
 import { short } from "./dom.js";
-import { paintChosen, toPixel } from "./mappoints.js";
+import { paintMarks, toPixel } from "./mappoints.js";
 
 /** @typedef {import("./colors.js").RGB} RGB */
 /** @typedef {import("./types").Message<import("./types").Points>} PointsMessage */
 /** @typedef {{ left: number, top: number, side: number, box: [number, number, number, number] }} Plane */
 /**
  * @typedef {{ plane: Plane, colors: ReturnType<typeof import("./colors.js").theme>, points: PointsMessage, names: string[],
- *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number], chosen: number | null }} MapScene
+ *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number],
+ *   chosen: number | null, batch: number[] }} MapScene
  */
 
 const STRENGTH = 0.78; // of the map's colors, so that the points stand out
@@ -59,11 +60,13 @@ export function mapPixels() {
       const count = rows * columns;
       if (pixels.length !== 4 * count) pixels = new Uint8ClampedArray(4 * count).fill(255);
       const wanted = [regression, discrete, colors.dark].join();
-      if (key !== wanted) table = Array.from({ length: 256 }, (_, byte) => tableColor(byte / 255, regression, discrete, colors.ground));
+      if (key !== wanted)
+        table = Array.from({ length: 256 }, (_, byte) => tableColor(byte / 255, regression, discrete, colors.ground));
       key = wanted;
       const last = (classes - 1) * count;
       for (let i = 0; i < count; i++) {
-        const color = classes > 2 ? blended(pixelShares(data, classes, count, i), discrete, colors.ground) : table[data[last + i]];
+        const color =
+          classes > 2 ? blended(pixelShares(data, classes, count, i), discrete, colors.ground) : table[data[last + i]];
         pixels.set(color, 4 * i);
       }
       return pixels;
@@ -103,13 +106,14 @@ export function pixelShares(data, classes, count, at) {
  */
 export function paintMap(g, scene, map, pixels, examples) {
   const { left, top, side } = scene.plane;
-  image(g, pixels, map.shape[2], map.shape[1], [left, top, side, side], !scene.discrete);
+  image(g, pixels, map.shape[2], map.shape[1], [left, top, side, side]);
   g.save();
   g.beginPath();
   g.rect(left, top, side, side);
   g.clip();
   examples.draw(g, scene);
-  if (scene.chosen !== null) paintChosen(g, scene, scene.chosen);
+  paintMarks(g, scene, scene.batch, 6.5, 1.2);
+  if (scene.chosen !== null) paintMarks(g, scene, [scene.chosen], 9, 2.5);
   g.restore();
   paintAxes(g, scene);
   if (scene.points.header.task === "regression") paintBar(g, scene);

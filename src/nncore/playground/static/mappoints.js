@@ -106,18 +106,22 @@ function diamond(g, x, y, r) {
 }
 
 /**
+ * Rings around training examples.
  * @param {CanvasRenderingContext2D} g
  * @param {MapScene} scene
- * @param {number} row
+ * @param {number[]} rows
+ * @param {number} radius
+ * @param {number} width
  */
-export function paintChosen(g, scene, row) {
+export function paintMarks(g, scene, rows, radius, width) {
   const x = scene.points.arrays["train/x"];
-  if (row >= x.shape[0]) return;
-  const [left, top] = examplePixel(scene, x, row);
-  for (const [width, color] of /** @type {[number, string][]} */ ([[5, css(scene.colors.ground)], [2.5, scene.colors.ink]])) {
-    [g.lineWidth, g.strokeStyle] = [width, color];
+  for (const row of rows.filter((row) => row < x.shape[0])) {
+    const [left, top] = examplePixel(scene, x, row);
     g.beginPath();
-    g.arc(left, top, 9, 0, 2 * Math.PI);
+    g.arc(left, top, radius, 0, 2 * Math.PI);
+    [g.lineWidth, g.strokeStyle] = [2 * width, css(scene.colors.ground)];
+    g.stroke();
+    [g.lineWidth, g.strokeStyle] = [width, scene.colors.ink];
     g.stroke();
   }
 }

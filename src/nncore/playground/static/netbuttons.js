@@ -7,7 +7,8 @@ import { ROOMY } from "./netlayout.js";
 /** @typedef {import("./types").LayerState} LayerState */
 /** @typedef {import("./netlayout.js").Layout} Layout */
 /**
- * @typedef {{ key: string, text: string, label: string, x: number, y: number, off: boolean, edit: (layers: LayerState[]) => void }} Button
+ * @typedef {{ key: string, text: string, label: string, x: number, y: number, off: boolean,
+ *   edit: (layers: LayerState[]) => void }} Button
  */
 
 /**
@@ -15,7 +16,7 @@ import { ROOMY } from "./netlayout.js";
  * @param {App["catalog"]["limits"]} limits
  * @returns {Button[]}
  */
-function layerButtons(layout, limits) {
+function buttonsOver(layout, limits) {
   const hidden = layout.columns.slice(1, -1);
   const full = hidden.length >= limits.layers;
   const reach = layout.step < ROOMY ? 11 : 24;
@@ -23,8 +24,18 @@ function layerButtons(layout, limits) {
   const added = layout.columns.slice(0, -1).map(({ x }, i) => adder(i, (x + layout.columns[i + 1].x) / 2, addY, full));
   const own = hidden.flatMap(({ x, units }, i) => [
     layerButton(`less ${i}`, "−", `Layer ${i + 1}: one unit less`, x - reach, 58, units <= 1, (layers) => layers[i].units--),
-    layerButton(`more ${i}`, "+", `Layer ${i + 1}: one unit more`, x + reach, 58, units >= limits.units, (layers) => layers[i].units++),
-    layerButton(`remove ${i}`, "×", `Remove layer ${i + 1}`, x + (layout.step < 96 ? 14 : 38), 11, false, (layers) => layers.splice(i, 1)),
+    layerButton(
+      `more ${i}`,
+      "+",
+      `Layer ${i + 1}: one unit more`,
+      x + reach,
+      58,
+      units >= limits.units,
+      (layers) => layers[i].units++,
+    ),
+    layerButton(`remove ${i}`, "×", `Remove layer ${i + 1}`, x + (layout.step < 96 ? 14 : 42), 11, false, (layers) =>
+      layers.splice(i, 1),
+    ),
   ]);
   return [...own, ...added];
 }
@@ -69,7 +80,11 @@ export function networkButtons(app, run) {
 
   /** @param {Button} what */
   function make(what) {
-    const made = h(`button.net-${what.key.split(" ")[0]}`, { type: "button", title: what.label, "aria-label": what.label }, what.text);
+    const made = h(
+      `button.net-${what.key.split(" ")[0]}`,
+      { type: "button", title: what.label, "aria-label": what.label },
+      what.text,
+    );
     made.addEventListener("click", () => void app.change((state) => what.edit(state.runs[run].layers)));
     el.append(made);
     return /** @type {HTMLButtonElement} */ (made);
@@ -78,7 +93,7 @@ export function networkButtons(app, run) {
     el,
     /** @param {Layout} layout */
     place(layout) {
-      const wanted = layerButtons(layout, app.catalog.limits);
+      const wanted = buttonsOver(layout, app.catalog.limits);
       for (const key of [...made.keys()].filter((key) => !wanted.some((what) => what.key === key))) {
         made.get(key)?.remove();
         made.delete(key);

@@ -15,11 +15,11 @@ const AREA = [236, 420]; // height of the columns, least and most
 const WIDEST = 58; // from unit to unit
 export const ROOMY = 78; // between columns: there is room for a number between two buttons
 const NARROWEST = 48; // from column to column: below it the canvas is wider than its place
-const MARGIN = { left: 46, right: 74 };
+const MARGIN = { left: 80, right: 92 }; // to the middle of the first and from that of the last column
 
 /** @param {number} columns */
 export function leastWidth(columns) {
-  return MARGIN.left + MARGIN.right + NARROWEST * (columns - 0.5);
+  return MARGIN.left + MARGIN.right + NARROWEST * (columns - 1);
 }
 
 /**
@@ -33,16 +33,25 @@ export function networkLayout(width, counts, picture) {
   const most = Math.max(...drawn);
   const area = Math.max(AREA[0], Math.min(picture ? AREA[1] + 100 : AREA[1], most * WIDEST)); // weights of pictures need room
   const pitch = Math.max(26, Math.min(WIDEST, area / most));
-  const step = (width - MARGIN.left - MARGIN.right) / Math.max(1, drawn.length - 0.5);
+  const step = (width - MARGIN.left - MARGIN.right) / (drawn.length - 1);
   const size = Math.round(Math.min(pitch * 0.8, Math.max(16, step * 0.6)));
   const header = step < 112 ? 108 : 84;
   const fit = Math.floor(area / pitch);
   const columns = drawn.map((units, i) => {
     const shown = units <= fit ? units : fit - 1;
     const lines = units <= fit ? units : fit;
-    return { x: MARGIN.left + step * (i + 0.25), units, shown, top: header + (area - lines * pitch) / 2 };
+    return { x: MARGIN.left + step * i, units, shown, top: header + (area - lines * pitch) / 2 };
   });
-  return { columns, width, height: header + area + 6, header, pitch, step, size, picture: picture ? Math.min(84, step * 0.7) : 0 };
+  return {
+    columns,
+    width,
+    height: header + area + 6,
+    header,
+    pitch,
+    step,
+    size,
+    picture: picture ? Math.min(84, step * 0.7) : 0,
+  };
 }
 
 /**

@@ -106,7 +106,8 @@ function paintPictureLines(g, scene) {
 export function paintFocusedLine(g, scene) {
   for (const what of [scene.pinned, scene.focus]) {
     if (what?.kind !== "weight" || what.input < 0 || (what.layer === 0 && scene.layout.picture)) continue;
-    if (what.input >= scene.layout.columns[what.layer].shown || what.unit >= scene.layout.columns[what.layer + 1].shown) continue;
+    if (what.input >= scene.layout.columns[what.layer].shown || what.unit >= scene.layout.columns[what.layer + 1].shown)
+      continue;
     const path = new Path2D();
     addLine(path, scene.layout, what.layer + 1, what.unit, what.input);
     const weight = shownWeights(scene, what.layer)[what.unit * scene.layers[what.layer].inputs + what.input];

@@ -3,7 +3,7 @@
 import { CLASSES, css, diverging } from "./colors.js";
 import { ROOMY, halfSize, unitY } from "./netlayout.js";
 import { paintFocusedLine, paintLines } from "./netlines.js";
-import { textPlate } from "./pixels.js";
+import { largestSize, shortened, textPlate } from "./pixels.js";
 
 /** @typedef {import("./types").Inspect} Inspect */
 /** @typedef {import("./types").FrameLayer} FrameLayer */
@@ -12,7 +12,8 @@ import { textPlate } from "./pixels.js";
 /**
  * All that one painting needs. `texts`: below the title of each layer; `example`: rows z, h, δ, 0, of all units.
  * @typedef {{
- *   layout: import("./netlayout.js").Layout, layers: FrameLayer[], texts: [string, string][], inputs: string[], labels: string[],
+ *   layout: import("./netlayout.js").Layout, layers: FrameLayer[],
+ *   texts: [string, string][], inputs: string[], labels: string[],
  *   theta: Values, grad: Values | null, example: Values | null, given: number[] | null, phase: string | null,
  *   colors: ReturnType<typeof import("./colors.js").theme>, focus: Inspect | null, pinned: Inspect | null,
  *   scales: number[],
@@ -28,7 +29,7 @@ export function paintNetwork(g, scene) {
   for (let layer = 0; layer < scene.layers.length; layer++) paintLines(g, scene, layer);
   paintFocusedLine(g, scene);
   paintPictures(g, scene);
-  paintBorders(g, scene);
+  paintUnitBorders(g, scene);
   paintHeaders(g, scene);
   paintNames(g, scene);
   if (scene.phase && scene.phase !== "update") paintValues(g, scene);
@@ -68,35 +69,42 @@ function pictureOf(scene, column, unit, index) {
  * @param {Scene} scene
  */
 function paintPictures(g, scene) {
-  g.save();
-  g.fillStyle = css(scene.colors.ground);
-  g.beginPath();
-  eachUnit(scene, (_c, _u, _i, box) => g.roundRect(...box, 4));
-  g.fill();
-  g.clip();
   eachUnit(scene, (column, unit, index, box) => {
     const [pictures, at] = pictureOf(scene, column, unit, index);
     g.imageSmoothingEnabled = !(column <= 1 && scene.layout.picture);
     if (pictures) return pictures.draw(g, at, box);
-    if (column === 0 || !scene.example) return;
-    g.fillStyle = css(diverging(scene.example[4 * index + 1], scene.colors.ground));
+    g.fillStyle = css(
+      diverging(column ? shareOfLayer(scene, index, index - unit, scene.layers[column - 1].units) : 0, scene.colors.ground),
+    );
     g.fillRect(...box);
   });
-  g.restore();
+}
+
+/**
+ * h of the example, as a share of the largest of its layer.
+ * @param {Scene} scene
+ * @param {number} index
+ * @param {number} first unit of the layer
+ * @param {number} units
+ */
+function shareOfLayer({ example }, index, first, units) {
+  if (!example) return 0;
+  const values = Float32Array.from({ length: units }, (_, i) => example[4 * (first + i) + 1]);
+  return example[4 * index + 1] / largestSize(values);
 }
 
 /**
  * @param {CanvasRenderingContext2D} g
  * @param {Scene} scene
  */
-function paintBorders(g, scene) {
+function paintUnitBorders(g, scene) {
   const marks = [scene.pinned, scene.focus].filter((what) => what?.kind === "unit");
   eachUnit(scene, (column, unit, _index, box) => {
     const marked = marks.some((what) => what?.layer === column - 1 && what.unit === unit);
     g.lineWidth = marked ? 3 : 1;
     g.strokeStyle = marked ? scene.colors.accent : scene.colors.faint;
     g.beginPath();
-    g.roundRect(...box, 4);
+    g.roundRect(...box, 2);
     g.stroke();
     if (column) paintBias(g, scene, column - 1, unit, box);
   });
@@ -131,7 +139,7 @@ function paintBias(g, scene, layer, unit, box) {
  */
 function paintHeaders(g, scene) {
   const { layout, colors, layers } = scene;
-  const room = Math.min(layout.step - 4, 120);
+  const room = Math.min(layout.step - 4, 160);
   g.textBaseline = "alphabetic";
   layout.columns.forEach(({ x }, column) => {
     const marked = [scene.pinned, scene.focus].some((what) => what?.kind === "layer" && what.layer === column - 1);
@@ -139,12 +147,12 @@ function paintHeaders(g, scene) {
     g.textAlign = "center";
     g.fillStyle = marked ? colors.accent : colors.ink;
     g.font = "600 13px system-ui, sans-serif";
-    g.fillText(headerTitle(layout, layers, column), x, 16, room);
+    g.fillText(headerTitle(layout, layers, column), x, 16);
     g.fillStyle = colors.faint;
     g.font = "12px system-ui, sans-serif";
-    g.fillText(below, x, 32, room);
+    g.fillText(shortened(g, below, room), x, 32);
     g.font = "11px system-ui, sans-serif";
-    g.fillText(small, x, 46, room);
+    g.fillText(shortened(g, small, room), x, 46);
     if (column && column < layers.length && layout.step >= ROOMY) g.fillText(`${layers[column - 1].units}`, x, 62);
   });
 }
@@ -173,7 +181,8 @@ function paintNames(g, scene) {
   g.textAlign = "right";
   const left = layout.columns[0].x - halfSize(layout, 0) - 6;
   if (!layout.picture) {
-    for (let i = 0; i < layout.columns[0].shown; i++) g.fillText(scene.inputs[i] ?? "", left, unitY(layout, 0, i), left - 2);
+    for (let i = 0; i < layout.columns[0].shown; i++)
+      g.fillText(shortened(g, scene.inputs[i] ?? "", left - 2), left, unitY(layout, 0, i));
   }
   g.textAlign = "left";
   const last = layout.columns.length - 1;
@@ -194,15 +203,15 @@ function paintNames(g, scene) {
  * @param {number} y
  */
 function paintClass(g, scene, unit, x, y) {
-  const name = scene.labels[unit];
-  if (name === undefined) return;
   const many = scene.layers[scene.layers.length - 1].units > 1;
+  const name = scene.labels[many ? unit : 1]; // a single output is the probability of class 1
+  if (name === undefined) return;
   if (many) {
     g.fillStyle = css(CLASSES[unit % CLASSES.length]);
     g.fillRect(x, y - 4, 8, 8);
   }
   g.fillStyle = scene.colors.ink;
-  g.fillText(name, x + (many ? 12 : 0), y, scene.layout.width - x - 14);
+  g.fillText(shortened(g, name, scene.layout.width - x - 14), x + (many ? 12 : 0), y);
 }
 
 /**
@@ -215,7 +224,8 @@ function paintValues(g, scene) {
   g.font = `${layout.size < 30 ? 9 : 11}px system-ui, sans-serif`;
   eachUnit(scene, (column, unit, index, [left, top, side]) => {
     const [x, y] = [left + side / 2, top + side / 2];
-    if (column === 0) return scene.given && !layout.picture ? textPlate(g, briefValue(scene.given[unit]), x, y, scene.colors) : undefined;
+    if (column === 0)
+      return scene.given && !layout.picture ? textPlate(g, briefValue(scene.given[unit]), x, y, scene.colors) : undefined;
     if (!example) return;
     const [z, out, delta] = example.subarray(4 * index, 4 * index + 3);
     if (scene.phase === "backward") textPlate(g, (layout.size < 30 ? "" : "δ ") + briefValue(delta), x, y, scene.colors);

@@ -47,7 +47,7 @@ function describedLayer(scene, at) {
 function describedWeight(scene, { layer, unit, input }) {
   const { weight, bias, inputs } = scene.layers[layer];
   const at = input < 0 ? bias + unit : weight + unit * inputs + input;
-  const source = layer === 0 ? scene.inputs[input] ?? `input ${input + 1}` : `unit ${input + 1} of layer ${layer}`;
+  const source = layer === 0 ? (scene.inputs[input] ?? `input ${input + 1}`) : `unit ${input + 1} of layer ${layer}`;
   const gradient = scene.grad ? [`∂l/∂${input < 0 ? "b" : "w"} = ${short(scene.grad[at])}`] : [];
   return [
     `${input < 0 ? "b" : "w"} = ${short(scene.theta[at])}`,

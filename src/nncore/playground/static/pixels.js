@@ -1,4 +1,4 @@
-/** Pictures from arrays: colors looked up in tables, and many small pictures on one canvas. */
+/** Pictures from arrays: colors looked up in tables, many small pictures on one canvas; text that fits. */
 
 import { css, diverging, sequential } from "./colors.js";
 
@@ -121,4 +121,16 @@ export function textPlate(g, text, x, y, colors) {
   g.textAlign = "center";
   g.textBaseline = "middle";
   g.fillText(text, x, y + 0.5);
+}
+
+/**
+ * As much of a text as fits.
+ * @param {CanvasRenderingContext2D} g
+ * @param {string} text
+ * @param {number} room
+ */
+export function shortened(g, text, room) {
+  let end = text.length;
+  while (end > 1 && g.measureText(text.slice(0, end)).width > room) end--;
+  return end < text.length ? `${text.slice(0, end - 1)}…` : text;
 }

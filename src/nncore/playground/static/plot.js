@@ -9,8 +9,9 @@ import { short } from "./dom.js";
  *   ended: boolean }} Series
  */
 /**
+ * `top`: no value above it is shown; `whole`: the axis goes from 0 to it.
  * @typedef {{ box: [number, number, number, number], title: string, logX: boolean, logY: boolean, series: Series[],
- *   top: number | null, cursor: number | null, colors: ReturnType<typeof import("./colors.js").theme>,
+ *   top: number | null, whole: boolean, cursor: number | null, colors: ReturnType<typeof import("./colors.js").theme>,
  *   format: (value: number) => string }} Plot
  */
 /** @typedef {{ from: number, to: number, at(value: number): number, marks: number[] }} PlotScale */
@@ -25,7 +26,13 @@ import { short } from "./dom.js";
 function plotScale([low, high], log, start, length) {
   const from = log ? Math.max(low, 1e-30) : low;
   const to = high > from ? high : from + (Math.abs(from) || 1);
-  if (!log) return { from, to, at: (value) => start + (length * (value - from)) / (to - from), marks: ticks(from, to, Math.abs(length) / 45) };
+  if (!log)
+    return {
+      from,
+      to,
+      at: (value) => start + (length * (value - from)) / (to - from),
+      marks: ticks(from, to, Math.abs(length) / 45),
+    };
   const span = Math.log10(to / from);
   const at = (/** @type {number} */ value) => start + (length * Math.log10(Math.max(value, from) / from)) / span;
   return { from, to, at, marks: logMarks(from, to, (60 * span) / Math.abs(length)) };
@@ -69,10 +76,10 @@ function plotRange(series, axis, positive) {
  * @param {Plot} plot
  * @returns {{ x: PlotScale, y: PlotScale }}
  */
-export function plotScales({ box: [left, top, width, height], series, logX, logY, top: highest }) {
+export function plotScales({ box: [left, top, width, height], series, logX, logY, top: highest, whole }) {
   const [first, last] = plotRange(series, "x", false);
   const [low, high] = plotRange(series, "y", logY);
-  const capped = highest === null ? high : Math.min(high, highest);
+  const capped = highest === null ? high : whole ? highest : Math.min(high, highest);
   return {
     x: plotScale(logX ? [Math.max(1, first), Math.max(2, last)] : [first, last], logX, left, width),
     y: plotScale(logY ? [low, high] : [Math.min(0, low), capped * 1.03], logY, top + height, -height),
@@ -91,7 +98,7 @@ export function paintPlot(g, plot) {
   g.beginPath();
   g.rect(left, top - 2, width + 4, height + 4);
   g.clip();
-  for (const line of plot.series) paintCurve(g, line, x, y);
+  for (const line of plot.series) paintSeries(g, line, x, y);
   if (plot.cursor !== null) paintCursor(g, plot, x, plot.cursor);
   g.restore();
   paintEnds(g, plot, x, y);
@@ -130,7 +137,7 @@ function paintPlotAxes(g, { box: [left, top, width, height], title, colors, form
  * @param {PlotScale} x
  * @param {PlotScale} y
  */
-function paintCurve(g, line, x, y) {
+function paintSeries(g, line, x, y) {
   g.beginPath();
   let begun = false;
   for (let i = 0; i < line.count; i++) {
@@ -166,9 +173,14 @@ function paintCursor(g, { box: [, top, , height], colors }, x, step) {
  * @param {PlotScale} y
  */
 function paintEnds(g, { box: [left, top, width, height], series, format }, x, y) {
-  const ends = series.filter(({ count }) => count).map((line) => ({ line, value: line.y(line.count - 1), last: x.at(line.x(line.count - 1)) }));
-  const limited = (/** @type {number} */ value) => Math.max(top, Math.min(top + height, Number.isFinite(value) ? y.at(value) : top));
-  const labels = ends.map((end) => ({ ...end, end: limited(end.value), place: limited(end.value) })).sort((a, b) => a.end - b.end);
+  const ends = series
+    .filter(({ count }) => count)
+    .map((line) => ({ line, value: line.y(line.count - 1), last: x.at(line.x(line.count - 1)) }));
+  const limited = (/** @type {number} */ value) =>
+    Math.max(top, Math.min(top + height, Number.isFinite(value) ? y.at(value) : top));
+  const labels = ends
+    .map((end) => ({ ...end, end: limited(end.value), place: limited(end.value) }))
+    .sort((a, b) => a.end - b.end);
   for (let i = 1; i < labels.length; i++) labels[i].place = Math.max(labels[i].place, labels[i - 1].place + 15);
   const beyond = Math.max(0, (labels.at(-1)?.place ?? 0) - (top + height));
   [g.textAlign, g.textBaseline] = ["left", "middle"];
@@ -201,7 +213,7 @@ export function percent(value) {
   return Number.isNaN(value) ? "–" : `${short(Math.round(1000 * value) / 10)} %`;
 }
 
-/** @param {number} value */
+/** @param {number | null} value */
 export function threeDigits(value) {
-  return short(Number(value.toPrecision(3)));
+  return short(value === null ? null : Number(value.toPrecision(3)));
 }
