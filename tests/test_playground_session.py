@@ -310,7 +310,7 @@ def test_numbers_of_a_unit(session: Session) -> None:
     run, layer = session.runs[0], session.runs[0].model.layers[2]
     assert [row[1] for row in numbers["rows"]] == [*layer.weight[2].tolist(), float(layer.bias[2])]
     z = run.model.activations(session.examples.X[5:6])["dense_2"][0, 2]
-    assert next(f["value"] for f in numbers["formulas"] if f["text"].startswith("z")).endswith(f"= {z:.4g}")
+    assert next(f["value"] for f in numbers["formulas"] if f["text"].startswith("z")).endswith(f"= {z:.4g}".replace("-", "−"))
     data = session.examples
     _, gradient = run.model.copy().loss_and_gradient(data.X, data.y, run.trainer.loss)
     place = layer.parameters["weight"].offset + 2 * layer.inputs

@@ -1,4 +1,4 @@
-"""Points of the plane to watch a network learn: X float32 (n, 2); y int64 classes, or float32 (n, 1)."""
+"""Points of the plane, or of a line, to watch a network learn: X float32 (n, 2); y int64 classes, or float32 (n, 1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nncore._utils.fields import count, flag, number
 
-__all__ = ["bumps", "circles", "gaussians", "moons", "quadrants", "waves"]
+__all__ = ["bumps", "circles", "gaussians", "moons", "quadrants", "sine", "waves"]
 
 Float32 = NDArray[np.float32]
 Int64 = NDArray[np.int64]
@@ -147,6 +147,28 @@ def bumps(n: int = 300, noise: float = 0.05, seed: Seed = 0) -> tuple[Float32, F
     squared = ((X[:, np.newaxis] - PEAKS[:, :2]) ** 2).sum(axis=2)
     y = np.exp(-squared / (2 * WIDTH**2)) @ PEAKS[:, 2:]
     return X.astype(np.float32), _noisy(y, noise, rng)
+
+
+def sine(n: int = 100, noise: float = 0.1, seed: Seed = 0) -> tuple[Float32, Float32]:
+    """A regression of one input: y = sin(2πx) at random x in [−1, 1], X and y of shape (n, 1).
+
+    Parameters
+    ----------
+    n : int, default 100
+        Number of points, at least 2.
+    noise : float, default 0.1
+        Standard deviation of the Gaussian noise added to y, at least 0.
+    seed : int or numpy.random.Generator, default 0
+
+    Examples
+    --------
+    >>> X, y = sine(5, noise=0)
+    >>> bool(np.allclose(y, np.sin(2 * np.pi * X), atol=1e-6))
+    True
+    """
+    n, noise, rng = _start(n, noise, seed)
+    x = rng.uniform(-1, 1, (n, 1))
+    return x.astype(np.float32), _noisy(np.sin(2 * np.pi * x), noise, rng)
 
 
 def waves(n: int = 300, noise: float = 0.05, seed: Seed = 0) -> tuple[Float32, Float32]:

@@ -40,6 +40,7 @@ DATASETS = {
         Dataset("gaussians", "three Gaussians", "classification", "nn.data.gaussians({n}, noise={noise}, seed={seed})"),
         Dataset("raw_gaussians", "three Gaussians, not scaled", "classification", RAW, box=(-20.0, 220.0, 8.8, 11.2)),
         Dataset("bumps", "bumps", "regression", "nn.data.bumps({n}, noise={noise}, seed={seed})"),
+        Dataset("sine", "sine, one input", "regression", "nn.data.sine({n}, noise={noise}, seed={seed})"),
         Dataset("waves", "waves", "regression", "nn.data.waves({n}, noise={noise}, seed={seed})"),
         Dataset("digits", "digits", "classification", "nn.data.load_digits()", plane=False),
         Dataset("drawn", "drawn by hand", "classification"),
@@ -87,7 +88,10 @@ class Own:
 
 @dataclass(frozen=True)
 class Examples:
-    """What the networks train on, and what the page draws: ``P`` are points of the plane, ``X`` what the network sees."""
+    """What the networks train on, and what the page draws: ``P`` are points of the plane, ``X`` what the network sees.
+
+    Of data with one input (``line``) P is (x, y).
+    """
 
     task: str
     classes: int  # 0: a regression
@@ -100,12 +104,13 @@ class Examples:
     inputs: list[str]
     features: list[str]
     plane: bool
+    line: bool
     box: tuple[float, float, float, float]
     image: tuple[int, int] | None
 
     def seen(self, P: Array) -> Array:
         """What the network sees of points (n, 2)."""
-        return features(P, self.features) if self.features else P
+        return features(P, self.features) if self.features else P[:, : self.X.shape[1]]
 
 
 def features(P: Array, names: list[str]) -> Array:
@@ -148,14 +153,16 @@ def examples(state: Mapping[str, Any], own: Own | None) -> Examples:
     if len(P) < 4:
         raise ValueError(f"there must be at least 4 examples, got {len(P)}: draw some points")
     train, validation = data.train_validation_split(P, y, state["split"], seed=state["seed"])
-    two = P.shape[1] == 2
+    line, two = P.shape[1] == 1, P.shape[1] == 2
     names = state["features"] if entry.plane and two else []
     X = features(P, names) if names else P
     inputs = [FEATURES[name][0] for name in names] or (own.names if own and entry.name == "own" else _inputs(P))
-    box = _box(P) if entry.name == "own" and two else entry.box
+    if line:
+        P = np.column_stack([P, y]).astype(np.float32)
+    box = _box(P) if line or (entry.name == "own" and two) else entry.box
     return Examples(
         task, classes, X[train], y[train], P[train], X[validation], y[validation], P[validation], inputs, names,
-        entry.plane and two, box, (8, 8) if entry.name == "digits" else None,
+        entry.plane and (two or line), line, box, (8, 8) if entry.name == "digits" else None,
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ def points(examples: Examples, labels: Sequence[str] = ()) -> tuple[Header, Arra
     """``Points`` of ``types.d.ts``."""
     header = {
         "type": "points", "task": examples.task, "classes": examples.classes, "inputs": examples.inputs,
-        "plane": examples.plane, "box": list(examples.box), "image": examples.image and list(examples.image),
+        "plane": examples.plane, "line": examples.line and not examples.classes, "box": list(examples.box), "image": examples.image and list(examples.image),
         "labels": list(labels) or [str(k) for k in range(examples.classes)],
     }  # fmt: skip
     arrays = {
@@ -110,6 +110,8 @@ def _map(moment: Moment, count: int, axes: Sequence[int]) -> tuple[list[float], 
     if examples.image is not None:
         return [0.0, 1.0], arrays
     outputs = np.nan_to_num(moment.view.forward(grid(examples, count, axes)), posinf=1e30, neginf=-1e30)
+    if examples.line:
+        arrays["line"] = outputs[:count, 0].astype(np.float32)  # the rows of the grid are all alike
     if examples.classes:
         shares, low, high = probabilities(outputs, moment.state["loss"]), 0.0, 1.0
     else:

@@ -35,11 +35,26 @@ def numbers(
         if k >= len(names):
             return None
         formulas = _weight_formulas(moment, columns, table[k])
-        title = f"{names[k]} of unit {unit + 1} in {block.z}"
+        title = f"{names[k]} of unit {unit + 1} in {_name(moment, layer)}"
         return {"title": title, "formulas": formulas, "columns": ["weight", *columns], "rows": [[names[k], *_plain(table[k])]]}
     rows = [[name, *_plain(row)] for name, row in zip(names, table, strict=True)][:ROWS]
     formulas = _unit_formulas(moment, layer, block, unit, example, deltas)
-    return {"title": f"unit {unit + 1} of {block.z}", "formulas": formulas, "columns": ["weight", *columns], "rows": rows}
+    return {"title": f"unit {unit + 1} of {_name(moment, layer)}", "formulas": formulas, "columns": ["weight", *columns], "rows": rows}
+
+
+def text(value: float, digits: int = 4) -> str:
+    """A number for reading."""
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def _factor(value: float) -> str:
+    """A number within a product or a sum."""
+    shown = text(value, 3)
+    return f"({shown})" if value < 0 else shown
+
+
+def _name(moment: Moment, layer: int) -> str:
+    return "the output" if layer == len(moment.blocks) - 1 else f"layer {layer + 1}"
 
 
 def _plain(row: Array) -> list[float | str]:
@@ -73,8 +88,8 @@ def _weight_formulas(moment: Moment, columns: list[str], row: Array) -> list[dic
     w, g, step = row[0], row[1], row[-1]
     rate = -step / g if g else np.nan
     return [
-        {"text": "w ← w + Δw", "value": f"{w:.5g} {step:+.3g} = {w + step:.5g}"},
-        {"text": "effective step: −Δw / (∂l/∂w)", "value": f"{rate:.4g}  (η = {moment.lr:.4g})"},
+        {"text": "w ← w + Δw", "value": f"{text(w, 5)} + {_factor(step)} = {text(w + step, 5)}"},
+        {"text": "effective step: −Δw / (∂l/∂w)", "value": f"{text(rate)}  (η = {text(moment.lr)})"},
     ]
 
 
@@ -87,18 +102,18 @@ def _unit_formulas(
     values = moment.view.activations(X)
     x = X[0] if layer == 0 else values[moment.blocks[layer - 1].h][0]
     w, b = block.dense.weight[unit], float(block.dense.bias[unit])
-    terms = " + ".join(f"{a:.3g}·{c:.3g}" for a, c in zip(w[:4], x[:4], strict=True)) + (" + …" if len(w) > 4 else "")
+    terms = " + ".join(f"{_factor(a)}·{_factor(c)}" for a, c in zip(w[:4], x[:4], strict=True)) + (" + …" if len(w) > 4 else "")
     z, h = float(values[block.z][0, unit]), float(values[block.h][0, unit])
     between = "" if block.norm is None else f"{block.norm.replace('_', ' ')} of "
     found = [
-        {"text": f"example {row + 1}: x", "value": ", ".join(f"{v:.3g}" for v in X[0][:6]) + f"; y = {np.ravel(y)[0]:g}"},
-        {"text": "z = Σ w h + b", "value": f"{terms} + {b:.3g} = {z:.4g}"},
+        {"text": f"example {row + 1}: x", "value": ", ".join(text(v, 3) for v in X[0][:6]) + f"; y = {text(np.ravel(y)[0])}"},
+        {"text": "z = Σ w h + b", "value": f"{terms} + {_factor(b)} = {text(z)}"},
     ]
     if block.activation != "identity":
-        found.append({"text": f"h = {block.activation.replace('_', ' ')}({between}z)", "value": f"{h:.4g}"})
+        found.append({"text": f"h = {block.activation.replace('_', ' ')}({between}z)", "value": text(h)})
     if row in (moment.batch if moment.batch is not None else range(len(deltas[block.z]))):
         at = row if moment.batch is None else int(np.flatnonzero(moment.batch == row)[0])
-        found.append({"text": "δ = ∂l/∂z", "value": f"{float(deltas[block.z][at, unit]):.4g}"})
+        found.append({"text": "δ = ∂l/∂z", "value": text(float(deltas[block.z][at, unit]))})
     return found
 
 
@@ -113,7 +128,7 @@ def _layer(
     ]
     formulas = [
         {"text": "W", "value": f"{block.dense.units} × {block.dense.inputs}, b: {block.dense.units}"},
-        {"text": "Var z, Var h, Var δ", "value": ", ".join(f"{float(values.var()):.3g}" for values in (z, h, d))},
+        {"text": "Var z, Var h, Var δ", "value": ", ".join(text(float(values.var()), 3) for values in (z, h, d))},
     ]
     columns = ["unit", "mean z", "sd z", "mean h", "sd h", "mean δ", "sd δ"]
-    return {"title": f"layer {layer + 1}: {block.z}", "formulas": formulas, "columns": columns, "rows": rows}
+    return {"title": f"{_name(moment, layer)}, all examples shown", "formulas": formulas, "columns": columns, "rows": rows}

@@ -57,7 +57,8 @@ function axisSelect(names, axes, i, changed) {
  * @param {[number, number]} axes
  */
 function axisNames(app, axes) {
-  const { plane, inputs } = /** @type {import("./types").Points} */ (app.points?.header);
+  const { plane, inputs, line } = /** @type {import("./types").Points} */ (app.points?.header);
+  if (line) return [inputs[0], "y"];
   return plane && app.state.data.features.length ? ["x₁", "x₂"] : axes.map((axis) => inputs[axis] ?? "");
 }
 
@@ -165,10 +166,12 @@ class MapPanel {
   #drawPlane(points, map) {
     const { app, axes } = this;
     const { range, batch } = /** @type {FrameMessage} */ (this.#last).header.runs[this.run];
-    const plane = mapPlane(this.#canvas.el.clientWidth, points.header.task === "regression", shownBox(points, axes));
+    const plane = mapPlane(this.#canvas.el.clientWidth, points.header.task === "regression" && !points.header.line, shownBox(points, axes));
     const chosen = app.example ?? batch?.[0] ?? null;
     const names = axisNames(app, axes);
-    const scene = { plane, colors: theme(app.root), points, names, axes, ...this.#shown, range, chosen, batch: batch ?? [] };
+    const line = this.#last?.arrays[`${this.run}/line`]?.data ?? null;
+    const marked = { chosen, batch: batch ?? [] };
+    const scene = { plane, colors: theme(app.root), points, names, axes, ...this.#shown, range, line, ...marked };
     this.#canvas.el.style.height = `${plane.side + plane.top + 38}px`;
     this.#canvas.draw((g) => paintMap(g, scene, map, this.#pixels.of(map, scene), this.#examples));
     this.#scene = scene;

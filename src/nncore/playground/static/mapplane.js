@@ -11,7 +11,7 @@ import { paintMarks, toPixel } from "./mappoints.js";
 /**
  * @typedef {{ plane: Plane, colors: ReturnType<typeof import("./colors.js").theme>, points: PointsMessage, names: string[],
  *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number],
- *   chosen: number | null, batch: number[] }} MapScene
+ *   line: ArrayLike<number> | null, chosen: number | null, batch: number[] }} MapScene
  */
 
 const STRENGTH = 0.78; // of the map's colors, so that the points stand out
@@ -106,17 +106,32 @@ export function pixelShares(data, classes, count, at) {
  */
 export function paintMap(g, scene, map, pixels, examples) {
   const { left, top, side } = scene.plane;
-  image(g, pixels, map.shape[2], map.shape[1], [left, top, side, side]);
+  if (!scene.line) image(g, pixels, map.shape[2], map.shape[1], [left, top, side, side]);
   g.save();
   g.beginPath();
   g.rect(left, top, side, side);
   g.clip();
   examples.draw(g, scene);
+  if (scene.line) paintLine(g, scene, scene.line);
   paintMarks(g, scene, scene.batch, 6.5, 1.2);
   if (scene.chosen !== null) paintMarks(g, scene, [scene.chosen], 9, 2.5);
   g.restore();
   paintAxes(g, scene);
-  if (scene.points.header.task === "regression") paintBar(g, scene);
+  if (scene.points.header.task === "regression" && !scene.line) paintBar(g, scene);
+}
+
+/**
+ * The network's function of one input.
+ * @param {CanvasRenderingContext2D} g
+ * @param {MapScene} scene
+ * @param {ArrayLike<number>} line
+ */
+function paintLine(g, { plane, colors }, line) {
+  const [from, to] = plane.box;
+  g.beginPath();
+  for (let i = 0; i < line.length; i++) g.lineTo(...toPixel(plane, from + ((to - from) * i) / (line.length - 1), line[i]));
+  [g.lineWidth, g.strokeStyle, g.lineJoin] = [2.5, colors.ink, "round"];
+  g.stroke();
 }
 
 /**

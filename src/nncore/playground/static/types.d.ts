@@ -137,6 +137,7 @@ export type Arrays = Record<string, { shape: number[]; data: Float32Array | Int3
 /** Arrays: `train/x` (n, d) and `train/y` (n,), `validation/x`, `validation/y`: float32, x as drawn, y a class or a number. */
 export interface Points extends Header {
   type: "points"; task: "classification" | "regression"; classes: number; inputs: string[];
+  line: boolean; // a regression of one input: x is drawn to the right, y upward, and `r/line` is the network's curve
   plane: boolean; box: [number, number, number, number]; // of the decision map: x₁ from, to, x₂ from, to
   image: [number, number] | null; // height and width where an example is a picture
   labels: string[]; // of the classes
@@ -150,6 +151,7 @@ export interface Points extends Header {
  *   of a picture's first layer: its weights as a picture, (units, height, width) in `r/images`;
  * `r/map` uint8 (classes or 1, G, G): probability of each class, 0 … 255; of a regression: y from `range`; rows from the top,
  *   G = twice the grid;
+ * `r/line` float32 (G,): the output over x, of a regression with one input;
  * `r/curve` float32 (points, 5): step, training loss, validation loss, training accuracy, validation accuracy (NaN: regression);
  * `r/z` and `r/delta` float32 (layers, bins): shares of the examples' z and δ (∂l/∂z of each example) per bin, ranges in `layers`;
  * `r/outputs` float32 (validation examples, outputs) only for data that are not in the plane;
