@@ -169,7 +169,7 @@ class Page {
     this.navigation.show(tab);
     for (const part of [this.#clock, this.#lessons]) part.update();
     const view = this.#shown(tab);
-    if (view && this.stage.firstChild !== view.el) this.stage.replaceChildren(view.el);
+    if (this.stage.firstChild !== (view?.el ?? null)) this.stage.replaceChildren(...(view ? [view.el] : []));
     view?.update();
     this.address?.keep(this.app.state);
     this.loop.wake();
