@@ -115,6 +115,7 @@ class Page {
     await this.app.change((state) => Object.assign(state, copy(lesson.state), { lesson: lesson.id }));
     this.#listing = false;
     this.#update();
+    if (lesson.state.view !== "network") return; // the others move by themselves
     await this.#tell({ type: "reset" });
     await this.#tell({ type: "play" });
   }
