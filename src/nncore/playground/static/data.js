@@ -15,7 +15,15 @@ import { sketched } from "./sketches.js";
  * @returns {import("./types").View}
  */
 export function dataView(app) {
-  const thumbnails = app.catalog.datasets.filter(({ name }) => name !== "own" || app.own).map((set) => thumbnail(app, set));
+  let drawing = false; // on the pad, where there are too few points yet to train on
+  /** @param {string} name */
+  const choose = (name) => {
+    drawing = name === "drawn" && !app.state.data.points.length;
+    if (!drawing) app.change((state) => { state.data.kind = name; });
+    update();
+  };
+  const sets = app.catalog.datasets.filter(({ name }) => name !== "own" || app.own);
+  const thumbnails = sets.map((set) => thumbnail(set, () => choose(set.name)));
   const facts = h("p.facts");
   const fields = dataFields(app);
   const features = h("div.chips", { role: "group", "aria-label": "features" });
@@ -24,21 +32,20 @@ export function dataView(app) {
   const el = h("div.data", {},
     h("div.thumbnails", { role: "group", "aria-label": "data sets" }, ...thumbnails.map((one) => one.el)),
     pad.el, facts, ...Object.values(fields).map((field) => field.el), sees);
-  return {
-    el,
-    update() {
-      const { data } = app.state;
-      for (const one of thumbnails) one.update();
-      facts.textContent = factsOf(app);
-      for (const [name, field] of Object.entries(fields)) field.set(/** @type {any} */ (data)[name]);
-      const given = data.kind === "own" || data.kind === "drawn"; // as many and as noisy as they are
-      fields.n.el.hidden = fields.noise.el.hidden = given;
-      pad.el.hidden = data.kind !== "drawn";
-      pad.update();
-      sees.hidden = !app.catalog.datasets.find((set) => set.name === data.kind)?.plane;
-      renewed(features, app.catalog.features.map((feature) => featureButton(app, feature)));
-    },
-  };
+  function update() {
+    const { data } = app.state;
+    if (data.kind === "drawn") drawing = false;
+    const kind = drawing ? "drawn" : data.kind;
+    for (const one of thumbnails) one.show(kind);
+    facts.textContent = drawing ? "Draw points of two or three classes." : factsOf(app);
+    for (const [name, field] of Object.entries(fields)) field.set(/** @type {any} */ (data)[name]);
+    fields.n.el.hidden = fields.noise.el.hidden = kind === "own" || kind === "drawn"; // as many and as noisy as they are
+    pad.el.hidden = kind !== "drawn";
+    pad.update();
+    sees.hidden = !app.catalog.datasets.find((set) => set.name === data.kind)?.plane;
+    renewed(features, app.catalog.features.map((feature) => featureButton(app, feature)));
+  }
+  return { el, update };
 }
 
 /** @param {App} app */
@@ -60,7 +67,6 @@ function dataFields(app) {
  * @param {App} app
  */
 function factsOf(app) {
-  if (app.state.data.kind === "drawn" && !app.state.data.points.length) return "Draw points of two or three classes.";
   if (!app.points) return "";
   const { header, arrays } = app.points;
   const [train, held] = [arrays["train/x"]?.shape[0] || 0, arrays["validation/x"]?.shape[0] || 0];
@@ -71,14 +77,13 @@ function factsOf(app) {
 }
 
 /**
- * @param {App} app
  * @param {{ name: string, label: string, task: string }} set
+ * @param {() => void} choose
  */
-function thumbnail(app, { name, label, task }) {
+function thumbnail({ name, label, task }, choose) {
   const picture = sheet("", "thumbnail");
   picture.el.setAttribute("aria-hidden", "true");
   const sketch = sketched(name);
-  const choose = () => app.change((state) => { state.data.kind = name; });
   const el = h("button.set", { title: label, onclick: choose }, picture.el, h("span", {}, label));
   const paint = (/** @type {CanvasRenderingContext2D} */ g, /** @type {number} */ width, /** @type {number} */ height) => {
     if (!sketch) return symbol(g, name, width, height);
@@ -89,8 +94,9 @@ function thumbnail(app, { name, label, task }) {
   };
   return {
     el,
-    update() {
-      el.setAttribute("aria-pressed", String(app.state.data.kind === name));
+    /** @param {string} kind the one that is chosen */
+    show(kind) {
+      el.setAttribute("aria-pressed", String(kind === name));
       picture.draw(paint);
     },
   };

@@ -46,7 +46,7 @@ function lessonList(app, open) {
   const buttons = new Map(app.lessons.map((lesson) => [lesson.id, lessonButton(lesson, open)]));
   const sections = decks.map((deck) => {
     const own = app.lessons.filter((lesson) => lesson.deck === deck);
-    return h("section", {}, h("h3", {}, deck), ...own.map(({ id }) => /** @type {HTMLElement} */ (buttons.get(id))));
+    return h("section", {}, h("h3", {}, `Deck ${deck}`), ...own.map(({ id }) => /** @type {HTMLElement} */ (buttons.get(id))));
   });
   return {
     el: h("div.lesson-list", {}, h("p.lead", {}, "Predict first, then let it run."), ...sections),
@@ -100,7 +100,7 @@ function lessonCard(lesson, run, leave) {
   };
   const close = h("button.quiet", { "aria-label": "close the lesson", title: "Close the lesson", onclick: leave }, "×");
   const el = h("section.lesson", { "aria-label": lesson.title },
-    h("header", {}, h("span.deck", {}, lesson.deck), h("h2", {}, lesson.title), close),
+    h("header", {}, h("span.deck", {}, `Deck ${lesson.deck}`), h("h2", {}, lesson.title), close),
     h("p.question", {}, lesson.question),
     h("fieldset", {}, h("legend", {}, "Your prediction"), ...options.map((option) => option.el)),
     h("div.row", {}, start, show), answer);

@@ -115,6 +115,7 @@ class Page {
     await this.app.change((state) => Object.assign(state, copy(lesson.state), { lesson: lesson.id }));
     this.#listing = false;
     this.#update();
+    if (lesson.state.view !== "network") return; // the others move by themselves
     await this.#tell({ type: "reset" });
     await this.#tell({ type: "play" });
   }
@@ -169,7 +170,7 @@ class Page {
     this.navigation.show(tab);
     for (const part of [this.#clock, this.#lessons]) part.update();
     const view = this.#shown(tab);
-    if (view && this.stage.firstChild !== view.el) this.stage.replaceChildren(view.el);
+    if (this.stage.firstChild !== (view?.el ?? null)) this.stage.replaceChildren(...(view ? [view.el] : []));
     view?.update();
     this.address?.keep(this.app.state);
     this.loop.wake();

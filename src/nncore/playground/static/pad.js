@@ -9,12 +9,14 @@ import { renewed } from "./fields.js";
 
 const APART = 0.07; // between the points of one class
 const RUBBER = 0.12; // radius of the eraser
+const FEWEST = 4; // points that can be trained on
 const ERASER = -1;
 const ARROWS = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] });
 
 export class Pad {
   #tool = 0; // a class, or the eraser
-  /** @type {Point[] | null} */ #stroke = null; // the points while the mouse is down
+  #drawing = false; // the mouse is down
+  /** @type {Point[] | null} */ #draft = null; // points that are not in the state: while one draws, or too few yet
   /** @type {[number, number]} */ #cross = [0, 0]; // of the keyboard
   #sheet = sheet("Draw points here: arrows move the cross, Enter puts a point", "pad");
   #tools = h("div.chips", { role: "group", "aria-label": "what to draw" });
@@ -38,21 +40,22 @@ export class Pad {
   }
 
   get #points() {
-    return this.#stroke || this.app.state.data.points;
+    return this.#draft || this.app.state.data.points;
   }
 
   #listen() {
     const { el } = this.#sheet;
     const done = () => {
-      if (this.#stroke) this.#keep(this.#stroke);
-      this.#stroke = null;
+      if (this.#drawing) this.#keep(this.#points);
+      this.#drawing = false;
     };
     el.tabIndex = 0;
     el.addEventListener("pointerdown", (event) => {
       el.setPointerCapture(event.pointerId);
+      this.#drawing = true;
       this.#draw(event);
     });
-    el.addEventListener("pointermove", (event) => this.#stroke && this.#draw(event));
+    el.addEventListener("pointermove", (event) => this.#drawing && this.#draw(event));
     for (const end of ["pointerup", "pointercancel"]) el.addEventListener(end, done);
     for (const focus of ["focus", "blur"]) el.addEventListener(focus, () => this.update());
     el.addEventListener("keydown", (event) => this.#key(event));
@@ -62,7 +65,7 @@ export class Pad {
   #draw(event) {
     const box = this.#sheet.el.getBoundingClientRect();
     const [x, y] = [(2 * (event.clientX - box.left)) / box.width - 1, 1 - (2 * (event.clientY - box.top)) / box.height];
-    if (Math.max(Math.abs(x), Math.abs(y)) <= 1) this.#stroke = this.#put(x, y);
+    if (Math.max(Math.abs(x), Math.abs(y)) <= 1) this.#draft = this.#put(x, y);
     this.update();
   }
 
@@ -71,7 +74,7 @@ export class Pad {
     const arrow = ARROWS[event.key];
     const [x, y] = this.#cross;
     if (arrow) this.#cross = [onPad(x + 0.05 * arrow[0]), onPad(y + 0.05 * arrow[1])];
-    else if (event.key === "Enter") this.#keep(this.#put(x, y));
+    else if (event.key === "Enter") void this.#keep(this.#put(x, y));
     else return;
     event.preventDefault();
     this.update();
@@ -94,9 +97,17 @@ export class Pad {
     return points;
   }
 
-  /** @param {Point[]} points */
-  #keep(points) {
-    this.app.change((state) => { state.data.points = points; });
+  /**
+   * Train on the points, if there are enough of them.
+   * @param {Point[]} points
+   */
+  async #keep(points) {
+    this.#draft = points;
+    if (points.length >= FEWEST) {
+      await this.app.change((state) => { Object.assign(state.data, { kind: "drawn", points }); });
+      if (this.#draft === points) this.#draft = null;
+    }
+    this.update();
   }
 
   /** @param {number} tool */

@@ -114,9 +114,12 @@ function folding(title, kind, content) {
  * @returns {View}
  */
 function laneHead(app, run) {
-  const [name, facts, ended] = [h("strong"), h("span.facts"), h("span.ended", { role: "status", hidden: true })];
+  const name = h("strong");
+  const facts = Object.fromEntries(["η", "training", "validation", "penalty", "parameters"].map((title) => [title, fact(title)]));
+  const ended = h("span.ended", { role: "status", hidden: true });
   return {
-    el: h("header.lane-head", {}, h("span.letter", {}, LETTERS[run]), name, facts, ended),
+    el: h("header.lane-head", {}, h("span.letter", {}, LETTERS[run]), name,
+      h("span.facts", {}, ...Object.values(facts).map((one) => one.el)), ended),
     update() {
       const optimizer = app.state.runs[run]?.optimizer;
       if (!optimizer) return;
@@ -126,12 +129,11 @@ function laneHead(app, run) {
     paint(frame) {
       const now = frame.header.runs[run];
       const share = (/** @type {number | null} */ accuracy) => (accuracy === null ? "" : ` · ${(100 * accuracy).toFixed(1)} %`);
-      facts.replaceChildren(
-        fact("η", short(now.lr)),
-        fact("training", short(now.loss) + share(now.accuracy)),
-        fact("validation", short(now.validation_loss) + share(now.validation_accuracy)),
-        ...(now.penalty ? [fact("penalty", short(now.penalty))] : []),
-        fact("parameters", grouped(now.parameters)));
+      facts.η.show(short(now.lr));
+      facts.training.show(short(now.loss) + share(now.accuracy));
+      facts.validation.show(short(now.validation_loss) + share(now.validation_accuracy));
+      facts.penalty.show(now.penalty ? short(now.penalty) : "");
+      facts.parameters.show(grouped(now.parameters));
       ended.hidden = !now.ended;
       ended.textContent = now.ended ? `⚠ ${now.ended}` : "";
     },
@@ -139,9 +141,18 @@ function laneHead(app, run) {
 }
 
 /**
- * @param {string} name
- * @param {string} value
+ * A number with its name; nothing where there is no number.
+ * @param {string} title
  */
-function fact(name, value) {
-  return h("span.fact", {}, `${name} `, h("b", {}, value));
+function fact(title) {
+  const value = h("b");
+  const el = h("span.fact", { hidden: true }, `${title} `, value);
+  return {
+    el,
+    /** @param {string} text */
+    show(text) {
+      el.hidden = !text;
+      if (value.textContent !== text) value.textContent = text;
+    },
+  };
 }
