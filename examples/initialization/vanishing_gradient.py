@@ -54,7 +54,7 @@ layers = np.arange(CHAIN + 1)
 for weight, color in zip(WEIGHTS, ("#D55E00", "#CC79A7", "0.4", "#56B4E9", "#0072B2")):
     left.semilogy(layers, weight**layers, color=color, label=f"w = {weight}")
     print(f"chain of {CHAIN} weights of {weight}: {weight**CHAIN:.2g} times the input")
-left.set(xlabel="layers", ylabel="|output / input|", title="A chain of weights w", ylim=(1e-15, 1e10))
+left.set(xlabel="layers", ylabel="|output / input|", title="A chain of weights w", ylim=(1e-17, 1e10))
 
 for name, (activation, weights, color) in NETWORKS.items():
     norms = np.array([gradients(activation, weights, seed) for seed in range(SEEDS)])
