@@ -13,12 +13,16 @@ sigmoid from \\|z\\| = 4.6. ReLU has a slope of 0 or 1. Softplus is a smooth ReL
 where ReLUs are active. A unit is saturated where its slope is near 0: it does not learn. Only tanh has the mean 0 for z ~ N(0,
 1); the others have 0.50, 0.40 and 0.81.
 
+"We like one-sided saturations": a unit that is off does not pass on the noise of its input, and on its other side the slope
+stays 1. Of noise of deviation 0.5 ReLU passes on 0.00 about z = −3 and 0.50 about z = 3. Tanh is flat on both sides and passes
+on 0.01, of a signal as of noise; a linear unit would pass on all of both.
+
 The second figure has relatives of the ReLU: GELU and SiLU are smooth, and their slopes reach 1.13 and 1.10; the leaky ReLU is
 nowhere flat.
 
 **Try next.** ``nn.SELU()`` or ``nn.Mish()`` in the list. Which mean has SELU for z ~ N(0, 1), and why was it made so?
 
-:Slide: Deck 002, *Once again: nonlinearities*; deck 003, *Activation functions*
+:Slide: Deck 002, *Once again: nonlinearities*; deck 003, *Activation functions*; *we like one-sided saturations*
 """
 
 import matplotlib.pyplot as plt

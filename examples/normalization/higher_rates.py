@@ -11,9 +11,18 @@ Networks of 5 hidden layers learn digits for 10 epochs, without and with batch n
 network is fine without it, as this one of ReLUs with He's weights, the gain at the best rate is small here: 96.0 instead of 95.4 %. The deck's curve of
 ImageNet (the same accuracy in 1/14 of the steps, at a rate five times as high) is from a much deeper network.
 
+Why can rates be higher? Batch norm keeps z where the slope of the activation is large (:doc:`covariate_shift`), and a step that is too long only lengthens the
+weights before it, which does not change the function (:doc:`gauge`).
+
+Why before the activation? There z has its deviation γ and its mean β whatever the weights are, and the bias of the dense layer is superfluous. The accuracies of
+both orders are printed at the end. At the rate 0.3 they are equal for sigmoids (95.1 and 95.2 %) and ReLU (96.0 and 95.8 %); at 3 the networks with batch norm
+behind sigmoids or tanh do not learn. With batch norm behind the last activation the output layer sees inputs of deviation 1, too large for that rate: with only the last one
+moved to the front, sigmoids and ReLU reach 93.4 and 94.8 %, but tanh, whose z nothing bounds, 27.3 %. And it may be on some layers only: before the
+last sigmoid it nearly suffices (92.8 % at 0.3, 94.9 % at 1), before the first it does nothing, as the signal is lost after it.
+
 **Try next.** ``DEPTH = 10`` and ``DEPTH = 1``. Replace ``nn.BatchNorm`` by ``nn.LayerNorm``.
 
-:Slide: Decks 001, 003, 004, *Batch normalization: typical result*; *learning rates must be increased*
+:Slide: Decks 001, 003, 004, *Batch normalization: typical result*; *learning rates must be increased*; *only some layers*
 """
 
 import matplotlib.pyplot as plt
