@@ -1,4 +1,7 @@
-"""The search finds what students look for: the build fails if no page has all words of one of these."""
+"""The search finds what students look for: the build fails if no page has all words of one of these.
+
+It ranks a class above a page whose title has the word, and an entry of the index above both: `FIRST` gives pages such an entry.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,18 @@ WANTED = (
     "vanishing gradient", "exploding gradient", "overfitting", "local minimum", "saddle point", "ensemble", "exercise",
     "learning rate", "early stopping", "batch size", "dropout", "optimizer",
 )  # fmt: skip
+
+FIRST = {"overfitting": "gallery/losses_and_capacity/overfitting", "ensemble": "gallery/regularization/bagging"}
+
+
+def first(app: Any, doctree: Any) -> None:
+    """A main entry of the index, which shows nothing in the page, for a page that is to be found first."""
+    from docutils import nodes
+    from sphinx.addnodes import index
+
+    for word in (word for word, page in FIRST.items() if page == app.env.docname):
+        section = next(doctree.findall(nodes.section))
+        section += index(entries=[("single", word, section["ids"][0], "main", None)])
 
 
 def missing(index: dict[str, Any], wanted: tuple[str, ...] = WANTED) -> list[str]:
@@ -38,5 +53,6 @@ def check(app: Any, exception: Exception | None) -> None:
 
 def setup(app: Any) -> dict[str, bool]:
     """Called by Sphinx."""
+    app.connect("doctree-read", first)
     app.connect("build-finished", check)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

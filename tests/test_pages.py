@@ -237,3 +237,16 @@ def test_what_the_search_does_not_find() -> None:
     index = {"terms": {"vanish": 3, "gradient": [1, 3], "local": [1], "minimum": [2]}, "titleterms": {"overfit": [0]}}
     wanted = ("vanishing gradient", "local minimum", "overfitting", "ensemble")
     assert module("findable").missing(index, wanted) == ["local minimum", "ensemble"]
+
+
+def test_pages_that_are_found_first_have_an_entry_of_the_index() -> None:
+    from docutils import nodes
+    from sphinx.addnodes import index
+
+    for word, page in module("findable").FIRST.items():
+        assert (ROOT / f"examples/{page.removeprefix('gallery/')}.py").exists()
+        app = type("App", (), {"env": type("Env", (), {"docname": page})})
+        document = nodes.document("", "")
+        document += nodes.section("", ids=["top"])
+        module("findable").first(app, document)
+        assert next(document.findall(index))["entries"] == [("single", word, "top", "main", None)]

@@ -8,7 +8,7 @@ with which it learned without jumping back up. The loss over all training digits
 a factor of about five, since their steps use the processor better. The full batch comes last both times.
 
 **What to conclude.** Counted in examples, one step per example learns most from them. Counted in time, steps of a few dozen examples cost little more than
-single ones (:doc:`epoch_time`). Batch gradient descent spends a whole epoch on one step; with much data that is hopeless.
+single ones (:doc:`epoch_time`): that is how batch processing compensates for the worse convergence. Batch gradient descent spends a whole epoch on one step; with much data that is hopeless.
 
 **Try next.** Give all the rate 0.03 in ``RATES``, and set ``GOAL = 0.3``: SGD is there after 1 epoch, batches of 32 after 4, the full batch after 185.
 

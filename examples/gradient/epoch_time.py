@@ -5,7 +5,7 @@ An epoch reads each of 2048 examples once. With batches of q examples it has 204
 The numbers are those of the machine that built this page.
 
 **What you see.** Left: at first a step takes hardly longer for more examples; later its time grows in proportion to q, along the dotted line but far below it.
-Right: the time per example falls, more than tenfold for the small network and several times for the large one, and is level from about q = 32 on. The time of an epoch is 2048 times that.
+Right: the time per example falls, several-fold for both networks, and is level from about q = 32 on. The time of an epoch is 2048 times that.
 
 **What to conclude.** A step has a fixed cost: it reads and writes all weights, and sets up its work. A batch shares it, and matrix products use the
 processor's vector units and cache, which single rows cannot. That is why mini-batches are used at all. Larger batches than the machine needs cost time

@@ -12,10 +12,14 @@ first 25 epochs: the gradient is large, but the loss goes up and down (gray: up)
 there are such directions while others need long steps. The two terms foretell a bad step only roughly: at 1.5 the cost exceeds the gain in 14 steps, and the loss
 rises in 4 of these 14 and in one other, since such steps are too long for a second-order expansion. At 0.3, where steps are short, there are none.
 
+Nor is there a rate at which the loss falls by a constant factor in every step. Even on a quadratic a step of the best length leaves anything from 0 to
+((κ − 1)/(κ + 1))² of the loss, depending on the direction of g. In a network g and H also change from step to step, so no fixed rate keeps
+l(θ_{k+1})/l(θ_k) constant.
+
 **Try next.** Which rate ends lowest after 60 epochs? Replace SGD by ``nn.Momentum(lr=0.3)`` and give the monitor ``lr=0.3``: the terms are those of a plain
 gradient step from the same point. Stop the training after 10 epochs and go on with a smaller rate.
 
-:Slide: Deck 003, *Ill-conditioning*
+:Slide: Deck 003, *Ill-conditioning*; deck 000, *Cannot easily design a step size to have the loss decrease by a constant factor*
 """
 
 import matplotlib.pyplot as plt

@@ -13,12 +13,16 @@ sigmoid from \\|z\\| = 4.6. ReLU has a slope of 0 or 1. Softplus is a smooth ReL
 where ReLUs are active. A unit is saturated where its slope is near 0: it does not learn. Only tanh has the mean 0 for z ~ N(0,
 1); the others have 0.50, 0.40 and 0.81.
 
+"We like one-sided saturations": a unit that is off does not pass on the noise of its input, and on its other side the slope
+stays 1. Of noise of deviation 0.5 ReLU passes on 0.00 about z = −3 and 0.50 about z = 3. Tanh is flat on both sides and passes
+on 0.01, of a signal as of noise; a linear unit would pass on all of both.
+
 The second figure has relatives of the ReLU: GELU and SiLU are smooth, and their slopes reach 1.13 and 1.10; the leaky ReLU is
 nowhere flat.
 
 **Try next.** ``nn.SELU()`` or ``nn.Mish()`` in the list. Which mean has SELU for z ~ N(0, 1), and why was it made so?
 
-:Slide: Deck 002, *Once again: nonlinearities*; deck 003, *Activation functions*
+:Slide: Deck 002, *Once again: nonlinearities*; deck 003, *Activation functions*; *we like one-sided saturations*
 """
 
 import matplotlib.pyplot as plt
@@ -60,6 +64,10 @@ def draw(activations):
 
 
 left, right = draw(ACTIVATIONS)
+noise = 0.5 * np.random.default_rng(1).normal(size=(10**5, 1))
+for name, activation in ACTIVATIONS.items():
+    low, high = (value_and_slope(activation, side + noise)[0].std() for side in (-3, 3))
+    print(f"{name:<10} of noise of deviation 0.5 about z = −3 and z = 3 it passes on {low:.2f} and {high:.2f}")
 for name, x, y, color in zip(ACTIVATIONS, (3.5, -5.8, 3.1, 0.1), (0.6, -0.85, 2.4, 1.6), nn.figures.PALETTE):
     left.text(x, y, name, color=color, ha="right" if name == "softplus" else "left")
 for name, x, y, color in zip(ACTIVATIONS, (-3.9, -2.2, 2.6, 2.2), (0.15, 0.5, 1.05, 0.75), nn.figures.PALETTE):

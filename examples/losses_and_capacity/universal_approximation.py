@@ -14,10 +14,13 @@ training finds them: with four units the worst of the five starts (dots) has 27 
 units the best gains little. In d dimensions the steps of the staircase become cells of a grid, and the width grows like
 (1/error) to the power of d.
 
+Why must the activation not be a polynomial? A weighted sum of polynomials of degree n is one of degree n, however wide the
+layer. With z² in the place of tanh every network here is a parabola, and none comes closer to sin(5x²) than 0.68.
+
 **Try next.** The target \\|x\\|, with a kink, or a jump: which width gives 0.01? `nn.Adam` with a rate of 0.01 in the place of
 Levenberg-Marquardt.
 
-:Slide: Deck 004, *Universal approximation theorem*
+:Slide: Deck 004, *Universal approximation theorem: given a non-polynomial non-linearity*
 """
 
 import matplotlib.pyplot as plt

@@ -14,9 +14,13 @@ they have one sign and add up. The constants with the best rate (`landscapes.opt
 on a wilder path. More is not always better: with SGD's η and μ = 0.9 the run swings past the minimum and takes 83 steps, more
 than SGD.
 
+Conjugate gradients are momentum whose η and μ are computed anew in each step: η as the best length along the velocity, μ as
+gᵀg over that of the step before. On a quadratic in n dimensions they need n steps, here 2
+(:doc:`/gallery/second_order/newton_step`). They need exact gradients; fixed η and μ bear the noise of mini-batches.
+
 **Try next.** ``CONDITION = 100``: how do both numbers grow? (:doc:`/gallery/momentum/eigenvalues` has the law.)
 
-:Slide: Deck 001, *Momentum and incremental updates*; Deck 002, *First idea: momentum*; Deck 003, *Momentum: without, with*; Deck 004, *Gradient descent is very poor "in ravines"*
+:Slide: Deck 001, *Momentum and incremental updates*; Deck 002, *First idea: momentum*; Deck 003, *Momentum: without, with*; Deck 004, *Gradient descent is very poor "in ravines"*; *Conjugate gradients; similar idea: momentum*
 """
 
 import matplotlib.pyplot as plt

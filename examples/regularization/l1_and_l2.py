@@ -58,6 +58,7 @@ for name, path in paths.items():
 # ----------------------------
 
 figure, axes = plt.subplots(1, 3, figsize=(12, 4), width_ratios=[1, 1.2, 1.2])
+figure.get_layout_engine().set(w_pad=0.12)
 w1, w2 = np.meshgrid(np.linspace(-1.2, 2.6, 200), np.linspace(-1.4, 2, 200))
 loss = lambda w1, w2: (w1 - 1.8) ** 2 + 2 * (w2 - 0.35) ** 2  # noqa: E731
 angle = np.linspace(0, 2 * np.pi, 400)
@@ -83,9 +84,9 @@ for ax, (name, path), title in zip(axes[1:], paths.items(), ("L1: exactly zero, 
         )
     ax.set(xlabel="λ", ylabel="weights" if name == "L1" else "", title=title, ylim=(-0.15, 2.1))
 axes[2].annotate(
-    "equal true weights, but\nthis feature varies less",
-    (0.06, 0.65),
-    (0.011, 0.15),
+    "same true\nweight, but\nvaries less",
+    (0.035, 0.77),
+    (0.0095, 0.1),
     fontsize=11,
     arrowprops={"arrowstyle": "-"},
 )

@@ -12,9 +12,12 @@ every probability is near 0 or 1. For the network it is negative at each of them
 Newton's method can be trusted. It needs 8 iterations to agree with scikit-learn to 15 digits (which adds a penalty by default: C = 1; here the same one is
 added). A hidden layer ends convexity.
 
+This is a "good problem": convex, with a curvature of at most λ_max, the largest eigenvalue of ¼ Σ x xᵀ / n plus that of the penalty. If there is a minimum,
+gradient descent with η < 2/λ_max converges to it from every start.
+
 **Try next.** ``HIDDEN = 1``. ``strength = 0``: without the penalty the tumors are separable, the weights grow without end, and Newton says so.
 
-:Slide: Deck 004, *Exercise: logistic regression is convex*; *scikit-learn regularizes by default*
+:Slide: Deck 004, *Exercise: logistic regression is convex*; *scikit-learn regularizes by default*; *Convergence is guaranteed for good problems*
 """
 
 import matplotlib.pyplot as plt

@@ -9,7 +9,8 @@ degrees, from the same start.
 θ − H⁻¹g, and is there. Conjugate gradients (5 steps) and BFGS (7 steps) have only gradients: they find out about the curvature on the way.
 
 **What to conclude.** The gradient says which way is down, the Hessian how far to go in each direction. On a quadratic Newton's step is exact, whatever the
-ratio of the curvatures. Quasi-Newton and Krylov methods come close without forming a Hessian.
+ratio of the curvatures. Quasi-Newton and Krylov methods come close without forming a Hessian. Conjugate gradients combine the
+gradient with the last direction, as momentum does (:doc:`/gallery/momentum/ravine`).
 
 **Try next.** ``CONDITION = 1000``: gradient descent gives up, Newton still takes one step. ``nn.landscapes.Rosenbrock()``: not a quadratic, so that Newton
 needs several steps.

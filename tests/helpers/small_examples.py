@@ -70,7 +70,7 @@ SMALL: dict[str, dict[str, object]] = {
     "normalization/small_batches": {"SIZES": [8, 32], "EPOCHS": 1, "TUNED": 1, "SEEDS": 1},
     "normalization/standard_place": {"EPOCHS": 2, "FRAMES": 2},
     "regularization/bagging": {"MEMBERS": 3, "SETS": 2, "EPOCHS": 2},
-    "regularization/dropout": {"EPOCHS": 3, "SEEDS": 2, "NETWORKS": [(256, 256)]},
+    "regularization/dropout": {"EPOCHS": 3, "SEEDS": 2, "NETWORKS": [(256, 256)], "STEPS": 50},
     "regularization/dropout_average": {"EPOCHS": 20, "SAMPLES": 2**14},
     "regularization/l1_and_l2": {"EPOCHS": 20},
     "regularization/noise": {"EPOCHS": 2, "SEEDS": 2},

@@ -67,7 +67,7 @@ def _map(figure: Any, ax: Axes) -> None:
         ax.text(*where, name, bbox=box, fontsize=9, zorder=5)
     ax.annotate("one step", (1, 0.02), (0.78, 0.17), bbox=box, fontsize=9, arrowprops={"arrowstyle": "-"}, zorder=5)
     ax.set(xlim=(0, 4), ylim=(0, 1), xlabel="ηλ", ylabel="momentum μ")
-    ax.set_title("Momentum on a quadratic: predicted rate (background) and measured runs (dots)", fontsize=11)
+    ax.set_title("Predicted rate (background), measured runs (dots)", fontsize=11)
     ticks = [0, 0.2, 0.4, 0.6, 0.8, 1, 1.5, 2, 2.5, 3]
     figure.colorbar(background, ax=ax, ticks=ticks, label="rate: factor on the error per step")
 
