@@ -83,9 +83,9 @@ for ax, (name, path), title in zip(axes[1:], paths.items(), ("L1: exactly zero, 
         )
     ax.set(xlabel="λ", ylabel="weights" if name == "L1" else "", title=title, ylim=(-0.15, 2.1))
 axes[2].annotate(
-    "equal true weights, but\nthis feature varies less",
+    "equal true weights,\nbut this feature\nvaries less",
     (0.06, 0.65),
-    (0.011, 0.15),
+    (0.011, 0.08),
     fontsize=11,
     arrowprops={"arrowstyle": "-"},
 )
