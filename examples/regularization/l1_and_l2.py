@@ -83,7 +83,7 @@ for ax, (name, path), title in zip(axes[1:], paths.items(), ("L1: exactly zero, 
         )
     ax.set(xlabel="λ", ylabel="weights" if name == "L1" else "", title=title, ylim=(-0.15, 2.1))
 axes[2].annotate(
-    "equal true weights,\nbut this feature\nvaries less",
+    "equal true\nweights, but\nless variance",
     (0.06, 0.65),
     (0.011, 0.08),
     fontsize=11,
