@@ -23,7 +23,7 @@ SYMBOLS = {
 
 # In prose: one letter with an index or exponent in brackets, or an index of one letter, as h_{t−1}, e^{z_j}, Σ_k, n_in.
 INDEXED = re.compile(
-    r"(?<![\w`])[A-Za-zα-ωΣ][\u0302-\u0304]?(?:_(?:in|out|rows|[a-z0-9])(?!\w)|_\{[^{}]*\}|\^\{(?:[^{}]|\{[^{}]*\})*\}|\^\([^()]*\))"
+    r"(?<![\w`])[A-Za-zα-ωΛΣ][\u0302-\u0304]?(?:_(?:in|out|rows|[a-z0-9])(?![A-Za-z0-9_])|_\{[^{}]*\}|\^\{(?:[^{}]|\{[^{}]*\})*\}|\^\([^()]*\))"
     rf"[{''.join(map(chr, RAISED))}]*"
 )
 
@@ -95,8 +95,8 @@ def tex(text: str) -> str:
 
 
 def with_inline_formulas(prose: str) -> str:
-    """Letters with indices in a part of a docstring that has no code, in TeX."""
-    return INDEXED.sub(lambda match: rf"\ :math:`{tex(match[0])}`\ ", prose)
+    """Letters with indices in a part of a docstring that has no code, in TeX, where the escaped bar of prose is a norm."""
+    return INDEXED.sub(lambda match: r"\ :math:`" + tex(match[0].replace(r"\|", "|")) + r"`\ ", prose)
 
 
 def display(lines: list[str]) -> str:

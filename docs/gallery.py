@@ -57,9 +57,9 @@ def pictures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any
     from matplotlib.animation import FuncAnimation, PillowWriter
     from sphinx_gallery.scrapers import matplotlib_scraper
 
-    names = []
+    names, drawn = [], [plt.figure(number) for number in plt.get_fignums()]  # of this block: numbers are used again
     for value in block_vars["example_globals"].values():
-        if isinstance(value, FuncAnimation) and plt.fignum_exists(value._fig.number):
+        if isinstance(value, FuncAnimation) and value._fig in drawn:
             script = Path(block_vars["target_file"])
             (script.parent / "images").mkdir(exist_ok=True)
             names.append(f"images/{script.stem}{len(names) or ''}.gif")

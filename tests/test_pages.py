@@ -80,6 +80,8 @@ def test_indices_in_prose() -> None:
     prepared = module("docstrings").prepared
     (line,) = prepared(None, ["|h_{t−1}| is `h_t`, ``a_b``, r_max."])
     assert line == r"\|\ :math:`h_{t-1}`\ \| is `h_t`, ``a_b``, r_max."
+    (line,) = prepared(None, ["h_j² + e^{−|z_j|}"])
+    assert line == r"\ :math:`h_{j}^{2}`\  + \ :math:`e^{-|z_{j}|}`\ "
 
 
 def test_docstrings_are_prepared_before_sections_lose_their_underlines() -> None:

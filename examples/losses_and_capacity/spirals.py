@@ -2,7 +2,7 @@
 A network learns two spirals: first a plateau, then the valley
 ==============================================================
 
-Two spirals of 300 points, and a network with two hidden layers of 20 units. In each frame of the animation: what it predicts over the plane, where its 501
+Two spirals of 300 points, and a network with two hidden layers of 20 units. Here what it predicts at four epochs; below, in each frame of the animation: what it predicts over the plane, where its 501
 numbers are on the loss surface, and the loss.
 
 **What you see.** For 70 epochs the network draws one straight boundary and guesses: 54 % of new points, the loss falls only from 0.69 to 0.66. Then it bends the

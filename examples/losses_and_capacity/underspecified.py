@@ -7,7 +7,7 @@ Functions of 100 bits have 2¹⁰⁰ = 1.27 · 10³⁰ inputs. A training set of
 
 **What you see.** Left: the two numbers on a logarithmic scale; the examples reach half of the way, and each further digit is a
 factor of ten. Right: the errors on the inputs that were not shown, against the part that was; on those shown nearly all answers
-are right. For "more ones than zeros" 10 % of the inputs are enough for 3.1 % errors, 20 % for none. A random function cannot be
+are right. For "more ones than zeros" 10 % of the inputs are enough for 3.1 % errors, 20 % for none; a vote in which each bit has its own weight takes more. A random function cannot be
 guessed: half of the unseen answers are wrong, even where 95 % are shown. Parity, which turns with every bit, is as bad as
 random up to 10 %; at 40 % it has 17.9 % errors.
 

@@ -2,7 +2,7 @@
 Noise cancels in the velocity, as in a batch 19 times as large
 ==============================================================
 
-v ← μv − ηg, written out, is v = −η(g_t + μ g_{t−1} + μ² g_{t−2} + …). The example prints both sides, then compares the
+v ← μv − ηg, written out, is v = −η(gₜ + μ gₜ₋₁ + μ² gₜ₋₂ + …). The example prints both sides, then compares the
 gradients of mini-batches with the velocity, at fixed parameters and at work.
 
 **What you see.** Left: the weights of the past gradients; with μ = 0.9 they add up to 10, with 0.5 to 2. Middle: one component
@@ -100,7 +100,7 @@ left.set(xlabel="age of the gradient in steps", ylabel="weight μⁱ", title="We
 middle.plot(singles[100:300], color="0.65", linewidth=1, label=f"gradients of {BATCH}")
 middle.plot(velocity[100:300], color=blue, linewidth=2.5, label="velocity · (1−μ)")
 middle.axhline(singles.mean(), color="black", linestyle=":", linewidth=1)
-middle.set(xlabel="step", title="One component: the noise cancels", ylabel="∂l/∂w")
+middle.set(xlabel="step", title="One component: the noise cancels", ylabel="∂l/∂w", ylim=(-0.2, 0.12))
 middle.legend(loc="upper right")
 right.loglog(rates, spreads["SGD, rate η"], "o", color=gray, markersize=10, label="SGD")
 right.loglog(rates, spreads["momentum, η/(1−μ)"], "-", color=blue, label="momentum")

@@ -7,8 +7,8 @@ constants that are best for the range of the eigenvalues, in theory (lines) and 
 that nobody knows the eigenvalues: μ = 0.9, and a search over η.
 
 **What you see.** Left: steps for a factor of ten. At κ = 1000 gradient descent needs 1151 of them, momentum 37. Middle: a
-quadratic with 100 eigenvalues from 1 to 100, where μ = 0.67 is optimal. With the optimum (star) it takes 46 steps; with 0.9 125
-for any η from 0.003 to 0.03; without momentum 255, at one η only; 0.99 takes more than 700. Right: the same search for a network on digits.
+quadratic with 100 eigenvalues from 1 to 100, where μ = 0.67 is optimal. With the optimum (star) it takes 46 steps; with 0.9 it
+takes 125 for any η from 0.003 to 0.03; without momentum 255, at one η only; 0.99 takes more than 700. Right: the same search for a network on digits.
 
 **What to conclude.** A momentum of 0.9 is optimal for κ ≈ 1440. For smaller κ it costs something, but its rate is √μ over a
 wide range of η: "set the momentum high, then tune η" is good advice. Each μ has its own best η: tune η *after* μ. On the

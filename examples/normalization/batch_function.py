@@ -4,12 +4,16 @@ Batch norm is a function of the batch: every z moves every normalized value
 
 Eight examples of a batch, one unit. One of the eight numbers is increased by 6. Without batch norm only its own output changes.
 
-**What you see.** Left: with batch norm all eight outputs change, since the mean and the deviation do. Right: the matrix of all derivatives, ∂û_j/∂z_i,
+**What you see.** Left: with batch norm all eight outputs change (gray: before), since the mean and the deviation do. Right: the matrix of all derivatives, ∂ûⱼ/∂zᵢ,
 from eight backward passes of the layer. Without batch norm it would be the diagonal. With it no entry is 0.
 
 **What to conclude.** The examples of a batch are no longer independent: the loss of one depends on the other seven, and the backward pass has to sum over
+<<<<<<< HEAD
 all outputs. It goes in three steps, from û to σ², from both to μ, from all three to z. In the second step the term through σ² is 0, since it has the factor Σ(z − μ) = 0: the deviations
 from the mean add up to 0. The result is
+=======
+all outputs. It goes in three steps, from û to σ², from both to μ, from all three to z, and these give, for δ = ∂l/∂û,
+>>>>>>> s/e2
 
     ∂l/∂z = (δ − mean(δ) − û mean(δ û)) / σ.
 
@@ -70,11 +74,11 @@ left.set(
 left.grid(axis="x", visible=False)
 limit = np.abs(jacobian).max()
 image = right.imshow(jacobian, cmap="RdBu_r", vmin=-limit, vmax=limit)
-right.set(xlabel="input z of example i", ylabel="output û of example j", title="∂û_j/∂z_i")
+right.set(xlabel="input z of example i", ylabel="output û of example j", title="∂ûⱼ/∂zᵢ")
 right.grid(False)
 figure.colorbar(image, ax=right, shrink=0.8)
 plt.show()
-print(f"outputs that change: {np.sum(np.abs(after - u) > 1e-9)} of {SIZE}; smallest |∂û_j/∂z_i| {np.abs(jacobian).min():.4f}")
+print(f"outputs that change: {np.sum(np.abs(after - u) > 1e-9)} of {SIZE}; smallest |∂ûⱼ/∂zᵢ| {np.abs(jacobian).min():.4f}")
 print(
     f"largest row sum {np.abs(jacobian.sum(axis=1)).max():.0e}, largest entry of the product with z {np.abs(jacobian @ z).max():.0e}"
 )

@@ -76,7 +76,7 @@ for shift, name, normalization, color in (
     found = np.array([[learn(normalization, order, seed) for seed in range(SEEDS)] for order in ORDERS])
     place = np.arange(len(ORDERS)) + shift
     bars = ax.bar(place, found.mean(axis=1), 0.36, color=color, label=name)
-    ax.bar_label(bars, fmt="%.1f", padding=2)
+    ax.bar_label(bars, fmt="%.1f", padding=8)
     ax.plot(place, found, ".", color="black", markersize=4)
     for order, values in zip(ORDERS, found):
         print(f"{name:<16} {order:<19} {values.mean():.1f} % ({values.min():.1f} to {values.max():.1f})")

@@ -3,13 +3,13 @@ Networks that compute the same can train very differently, unless they are norma
 =====================================================================================
 
 The chain z = w₄ w₃ w₂ w₁ x computes the same with w = (1, 1, 1, 1) and with w = (1, 0.01, 100, 1). So does a ReLU network whose layers are scaled like
-that, as ReLU(αx) = α ReLU(x) for α > 0: *gauge freedom*. The second picture trains both forms of a network on digits.
+that, as ReLU(αx) = α ReLU(x) for α > 0: *gauge freedom*. Both forms of a network are trained on digits; the second picture has the chain.
 
-**What you see.** Left: the derivatives of the same function: all 1 in the first form, from 0.01 to 100 in the second. Right: the slide's cure. The chain
-is divided by the mean of its first half over the batch. Then w₂ can grow a hundredfold, and ∂z/∂w₃ stays as it was.
-
-Second picture: at a rate that suits (1, 1, 1, 1) the scaled network diverges in step 2 without normalization. With batch norm or weight norm it learns
+**What you see.** At a rate that suits (1, 1, 1, 1) the scaled network diverges in step 2 without normalization. With batch norm or weight norm it learns
 nearly as well as the other one.
+
+Second picture, left: the derivatives of the chain: all 1 in the first form, from 0.01 to 100 in the second. Right: the slide's cure. The chain
+is divided by the mean of its first half over the batch. Then w₂ can grow a hundredfold, and ∂z/∂w₃ stays as it was.
 
 **What to conclude.** A derivative is ∂z/∂wᵢ = z/wᵢ: small weights have large gradients, and gradient descent makes steps that are 10⁴ times too long
 relative to w₂. Normalization makes the *function* independent of the length of the weights. The gradient is not: it is still 100 times as large. But it is
@@ -29,50 +29,6 @@ import nncore as nn
 plt.style.use("nncore.slide")
 
 GAUGE, WIDTH, LR, BATCH, STEPS, EXAMPLES = (1, 0.01, 100, 1), 40, 0.1, 64, 80, 200
-
-# %%
-# Four numbers
-# ------------
-
-
-def chain(w, x):
-    return w[3] * w[2] * w[1] * w[0] * x
-
-
-def normalized_chain(w, x):
-    half = w[1] * w[0] * x
-    return w[3] * w[2] * half / half.mean()
-
-
-def derivatives(f, w, x, step=1e-6):
-    """∂z/∂w of the first example, by central differences of relative size."""
-    w = np.array(w, dtype=float)
-    moves = np.diag(step * w)
-    return np.array([(f(w + move, x) - f(w - move, x))[0] / (2 * step * size) for move, size in zip(moves, w)])
-
-
-x = np.array([1.0, 2.0, 0.5, 0.5])  # of mean 1
-figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), width_ratios=[1.3, 1])
-place = np.arange(4)
-for shift, w, color in (-0.2, (1, 1, 1, 1), nn.figures.PALETTE[0]), (0.2, GAUGE, nn.figures.PALETTE[1]):
-    values = derivatives(chain, w, x)
-    left.bar(place + shift, values, 0.36, color=color)
-    for i in place:
-        left.text(i + shift, values[i] * 1.15, f"{values[i]:.3g}", ha="center", color=color)
-    print(f"w = {w}: z = {chain(np.array(w), x)[0]:g}, ∂z/∂w = {values.round(6)}")
-    left.text(3.4, 2500 if shift < 0 else 700, f"w = {w}", color=color, ha="right")
-left.set(yscale="log", ylim=(1e-3, 8000), xticks=place, title="The same z, other derivatives", ylabel="∂z/∂w")
-left.set_xticklabels(["w₁", "w₂", "w₃", "w₄"])
-left.grid(axis="x", visible=False)
-
-growth = np.geomspace(1, 100, 30)
-for f, name, color in (chain, "z = w₄w₃w₂w₁x", nn.figures.PALETTE[1]), (normalized_chain, "normalized", nn.figures.PALETTE[2]):
-    values = [derivatives(f, (1, factor, 1, 1), x)[2] for factor in growth]
-    right.loglog(growth, values, color=color, label=name)
-    print(f"{name:<16} ∂z/∂w₃ for w₂ = 1 and 100: {values[0]:.2f}, {values[-1]:.2f}")
-right.set(xlabel="w₂", ylabel="∂z/∂w₃", title="w₂ grows: ∂z/∂w₃", ylim=(0.3, 200))
-nn.figures.label_ends(right)
-plt.show()
 
 # %%
 # A ReLU network in two forms
@@ -144,4 +100,48 @@ for ax, (name, hidden) in zip(axes, HIDDEN.items()):
     ax.set(title=name, xlabel="step", yscale="log", ylim=(0.01, 15))
 axes[0].set_ylabel("training loss")
 axes[1].legend(loc="upper right")
+plt.show()
+
+# %%
+# Four numbers
+# ------------
+
+
+def chain(w, x):
+    return w[3] * w[2] * w[1] * w[0] * x
+
+
+def normalized_chain(w, x):
+    half = w[1] * w[0] * x
+    return w[3] * w[2] * half / half.mean()
+
+
+def derivatives(f, w, x, step=1e-6):
+    """∂z/∂w of the first example, by central differences of relative size."""
+    w = np.array(w, dtype=float)
+    moves = np.diag(step * w)
+    return np.array([(f(w + move, x) - f(w - move, x))[0] / (2 * step * size) for move, size in zip(moves, w)])
+
+
+x = np.array([1.0, 2.0, 0.5, 0.5])  # of mean 1
+figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.2), width_ratios=[1.3, 1])
+place = np.arange(4)
+for shift, w, color in (-0.2, (1, 1, 1, 1), nn.figures.PALETTE[0]), (0.2, GAUGE, nn.figures.PALETTE[1]):
+    values = derivatives(chain, w, x)
+    left.bar(place + shift, values, 0.36, color=color)
+    for i in place:
+        left.text(i + shift, values[i] * 1.15, f"{values[i]:.3g}", ha="center", color=color)
+    print(f"w = {w}: z = {chain(np.array(w), x)[0]:g}, ∂z/∂w = {values.round(6)}")
+    left.text(3.4, 2500 if shift < 0 else 700, f"w = {w}", color=color, ha="right")
+left.set(yscale="log", ylim=(1e-3, 8000), xticks=place, title="The same z, other derivatives", ylabel="∂z/∂w")
+left.set_xticklabels(["w₁", "w₂", "w₃", "w₄"])
+left.grid(axis="x", visible=False)
+
+growth = np.geomspace(1, 100, 30)
+for f, name, color in (chain, "z = w₄w₃w₂w₁x", nn.figures.PALETTE[1]), (normalized_chain, "normalized", nn.figures.PALETTE[2]):
+    values = [derivatives(f, (1, factor, 1, 1), x)[2] for factor in growth]
+    right.loglog(growth, values, color=color, label=name)
+    print(f"{name:<16} ∂z/∂w₃ for w₂ = 1 and 100: {values[0]:.2f}, {values[-1]:.2f}")
+right.set(xlabel="w₂", ylabel="∂z/∂w₃", title="w₂ grows: ∂z/∂w₃", ylim=(0.3, 200))
+nn.figures.label_ends(right)
 plt.show()

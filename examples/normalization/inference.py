@@ -5,7 +5,7 @@ At inference batch norm uses averages and can be merged into the layer before it
 At test time the mean and the variance of a batch are replaced by averages over the training batches. Two things are worked out here: the factor B/(B − 1)
 in the average of the variance, and what is left of the layer then.
 
-**What you see.** Left: the variance within batches of B numbers from a population of variance 9, averaged over many batches. It is too small by (B − 1)/B:
+**What you see.** Left: the variance within batches of B numbers from a population of variance 9, averaged over many batches. It is too small by the factor (B − 1)/B:
 4.5 for pairs. Times B/(B − 1) it is right for every B. Right: outputs of a trained network with batch norm at inference, and of the network into which it
 was merged: the same numbers, with fewer layers.
 

@@ -1,6 +1,6 @@
 """
-Batches with different distributions are moved to one place, then to the right one
-==================================================================================
+Batch norm moves all batches to one place, then to one that is learned
+======================================================================
 
 Five mini-batches of two classes. Each lies at another place and has another width, as if each came from another instrument: a *covariate shift*. The task
 is the same in all: which side of its batch's center an example lies on.

@@ -1,6 +1,6 @@
 """
-Batch, layer, instance, group norm: which numbers are normalized together
-=========================================================================
+Batch norm mixes the examples; layer, instance and group norm take each by itself
+=================================================================================
 
 All of these subtract a mean and divide by a deviation. They differ in the numbers that these are taken over. The picture shows a batch of 3 examples with
 4 channels of 5 numbers each (time steps, or pixels); numbers of one color are normalized together.

@@ -77,6 +77,7 @@ ax.plot(voters, np.full(MEMBERS, one), color="0.5", linestyle="--", label="one n
 ax.plot(voters, np.full(MEMBERS, thin), color=nn.figures.PALETTE[2], linestyle="--", label="one network with dropout")
 ax.set(
     xlabel="networks that vote",
+    xticks=[1, 5, 10, 15, 20],
     ylabel="errors on new points, %",
     xlim=(1, MEMBERS),
     title=f"{MEMBERS} networks on bootstrap samples: {one - np.mean(bags, axis=0)[-1]:.1f} points fewer errors",

@@ -14,7 +14,7 @@ average, and a good one.
 
 **Try next.** ``RATE = 0.1``. ``UNITS = (12,)``: with one hidden layer the output is linear in the masks, and the one pass is exact.
 
-:Slide: Decks 001, 003, *Dropout: a new mask for every input*; *averages over 2ᴺ sub-networks, W_test = αW*
+:Slide: Decks 001, 003, *Dropout: a new mask for every input*; *averages over 2ᴺ sub-networks, Wₜₑₛₜ = αW*
 """
 
 import itertools

@@ -2,7 +2,7 @@
 Many kinds of noise regularize like dropout, each at its own strength
 =====================================================================
 
-The network of the page on dropout in a small form: 200 noisy digits, one hidden layer of 128 units. Beside dropout: Gaussian noise on the inputs, dropout of single
+The network of :doc:`/gallery/regularization/dropout` in a small form: 200 noisy digits, one hidden layer of 128 units. Beside dropout: Gaussian noise on the inputs, dropout of single
 weights (DropConnect), shakeout, whiteout, Gaussian noise on the weights, and a penalty on the activations (L1), each with four strengths and six seeds.
 
 **What you see.** Errors on held-out digits for the best of the four strengths, the other strengths in gray, and the errors without any noise as a line.

@@ -131,9 +131,10 @@ right.semilogy(epochs, history["val_softmax_cross_entropy"], label="validation")
 right.axvline(stop.best_epoch, color="black", linestyle=":")
 right.text(
     stop.best_epoch,
-    right.get_ylim()[1],
-    f" epoch {stop.best_epoch}\n test: {accuracy:.1%}",
-    va="top",
+    0.04,
+    f"epoch {stop.best_epoch} \ntest: {accuracy:.1%} ",
+    ha="right",
+    va="center",
     bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8},
 )
 right.set(xlabel="epoch", ylabel="cross-entropy", title="Early stopping chooses the epoch")

@@ -1,6 +1,6 @@
 """
-A little zoneout keeps a GRU from overfitting; much of it only slows learning
-=============================================================================
+A little zoneout keeps a GRU from overfitting; much of it slows learning
+========================================================================
 
 A digit read as a sequence of 8 rows of 8 pixels, 150 digits to train on. Zoneout keeps each number of the state as it was with a probability of 0.1 or 0.3, as dropout
 sets numbers to zero. Twelve seeds, each with other training digits.

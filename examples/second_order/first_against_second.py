@@ -1,6 +1,6 @@
 """
-On small data second-order methods win by far; on larger data mini-batches do
-=============================================================================
+On small data a second-order method wins by far; on larger data mini-batches do
+===============================================================================
 
 Two problems, each with gradient and second-order methods: a sine curve of 200 points (61 weights), and 17,970 noisy copies of handwritten digits (2410
 weights). The loss is drawn against the time, as no other measure is fair to all: a Hessian product, a line search and a mini-batch do not cost the same.

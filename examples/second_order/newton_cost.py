@@ -73,7 +73,7 @@ figure, ax = plt.subplots()
 for name, color in zip(table[0], nn.figures.PALETTE):
     times = np.array([row[name] for row in table])
     power = np.polyfit(np.log(SIZES[-3:]), np.log(times[-3:]), 1)[0]
-    ax.loglog(SIZES, times, "o-", color=color, label=f"{name}, k^{power:.1f}")
+    ax.loglog(SIZES, times, "o-", color=color, label=f"{name}, $k^{{{power:.1f}}}$")
 ax.set(xlabel="number of weights, k", ylabel="milliseconds", title="Forming H costs more than solving with it")
 nn.figures.label_ends(ax)
 plt.show()

@@ -6,7 +6,7 @@ Near a saddle the Hessian has a negative eigenvalue. Newton's step θ − H⁻¹
 
 **What you see.** On the left, red is high and blue is low. Newton's single step ends on the saddle itself: along the negative eigenvalue it has gone *up*.
 With the damping H + αI, α larger than the negative eigenvalue, and with \\|H\\|, which has the same eigenvectors and the absolute values of the eigenvalues, the
-step goes down and away. On the right, one damped step from the same start for every α: with α = 0 it is Newton's step, with a large α it is a short step along
+step goes down and away. On the right, in a valley with a minimum (star), one damped step for every α: with α = 0 it is Newton's step, with a large α it is a short step along
 the negative gradient.
 
 **What to conclude.** Newton's method needs positive curvature. Damping makes it safe, and blends it into gradient descent: θ − (H + αI)⁻¹g ≈ θ − g/α. Without
@@ -53,9 +53,9 @@ figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8))
 nn.landscapes.plot_trajectories(saddle, paths, ax=left, bounds=[(-0.6, 1.1), (-0.2, 1.5)], title="Newton ends on the saddle")
 left.get_legend().remove()
 for text, at, name in (
-    ("Newton", (0.02, 0.06), "Newton"),
+    ("Newton", (0.1, 0.03), "Newton"),
     ("damped", (0.42, 1.05), "DampedNewton"),
-    ("on |H|", (0.05, 1.1), "ModifiedNewton"),
+    ("on |H|", (-0.15, 1.1), "ModifiedNewton"),
 ):
     left.text(*at, text, color=nn.figures.OPTIMIZER_COLORS[name], weight="bold")
 nn.landscapes.plot_trajectories(

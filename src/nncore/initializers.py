@@ -118,7 +118,7 @@ def _fans(shape: Shape) -> tuple[int, int]:
 class Zeros(Initializer):
     """W = 0.
 
-    Suitable for a bias. For the weights of a multilayer network it prevents learning: ∂l/∂h_prev = δ W = 0 and z = h Wᵀ = 0,
+    Suitable for a bias. For the weights of a multilayer network it prevents learning: ∂l/∂h = δ W = 0 and z = h Wᵀ = 0,
     so only the last bias changes. PyTorch ``zeros_``, Keras ``Zeros``.
 
     >>> Zeros()((1, 3), np.random.default_rng(0))

@@ -305,12 +305,12 @@ class Quantile(_Regression):
 
 
 class Poisson(_Regression):
-    """Σ_j e^{z_j} − d_j z_j per example, z the logarithm of the rate, d ≥ 0 a count; ∂/∂z = e^z − d.
+    """Σ_j e^{z_j} − d_j z_j per example, z the logarithm of the rate, d ≥ 0 a count; ∂/∂z = eᶻ − d.
 
     The negative log-likelihood of the Poisson distribution without its constant log d!, which does not depend on z. PyTorch's
     ``PoissonNLLLoss()`` is the mean over the outputs instead of the sum, Keras's ``Poisson`` also takes rates instead of their
-    logarithms; scikit-learn's ``mean_poisson_deviance`` of rates e^z is 2 (e^z − d z + d log d − d), 0 where e^z = d. For
-    accuracy, an output says yes where e^z is above the mean of the two target values.
+    logarithms; scikit-learn's ``mean_poisson_deviance`` of rates eᶻ is 2 (eᶻ − d z + d log d − d), 0 where eᶻ = d. For
+    accuracy, an output says yes where eᶻ is above the mean of the two target values.
 
     Examples
     --------
@@ -443,7 +443,7 @@ class SigmoidCrossEntropy(_Smoothed):
 
 
 class SoftmaxCrossEntropy(_Smoothed, _Distribution):
-    """−Σ_j d_j log softmax(z)_j per example, on logits z; ∂/∂z = softmax(z) Σ_j d_j − d.
+    """−Σ_j d_j log p_j per example, p = softmax(z) of logits z; ∂/∂z = p Σ_j d_j − d.
 
     Integer labels c denote d_j = [j = c]: −z_c + log Σ_j e^{z_j}. Soft rows must sum to 1 ± 0.01, which allows for
     rounding; PyTorch's ``CrossEntropyLoss``, otherwise the same, accepts any rows.

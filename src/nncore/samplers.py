@@ -167,6 +167,8 @@ class Weighted(Sampler):
     weights : array_like (n,)
         Nonnegative, kept as a read-only copy. ``1 / np.bincount(y)[y]`` takes all classes equally often.
 
+    Examples
+    --------
     >>> y = np.array([0] * 90 + [1] * 10)
     >>> sampler = Weighted(1 / np.bincount(y)[y])
     >>> int(y[sampler.order(Examples(count=100, seed=0), epoch=1)].sum())

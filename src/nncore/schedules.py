@@ -290,7 +290,7 @@ class InversePower(Schedule):
 
 
 class Exponential(Schedule):
-    """initial · gamma^t.
+    """initial · gammaᵗ.
 
     >>> Exponential(0.1, gamma=0.9).values(0, 3)
     array([0.1  , 0.09 , 0.081])
@@ -381,7 +381,7 @@ class Cosine(Schedule):
 
 
 class CosLog(Schedule):
-    """initial·½(1 − cos(2π·log₂(1 + (2^k − 1)·t/T))) until T = `steps`, then 0; k = `cycles`, each longer than the one before.
+    """initial·½(1 − cos(2π·log₂(1 + (2ᵏ − 1)·t/T))) until T = `steps`, then 0; k = `cycles`, each longer than the one before.
 
     It begins at 0, rises to `initial` within each cycle and returns to 0. k = 4 is the "coslog₄" of RealMLP (Holzmüller,
     Grinsztajn & Steinwart 2024).
@@ -405,7 +405,7 @@ class CosLog(Schedule):
 
 
 class Cyclic(Schedule):
-    """initial + (peak − initial)(1 − |s/T − 1|)·shrink^⌊t/2T⌋·gamma^t, s = t mod 2T, T = `steps`: up and down, T steps each.
+    """initial + (peak − initial)(1 − |s/T − 1|)·shrink^⌊t/2T⌋·gammaᵗ, s = t mod 2T, T = `steps`: up and down, T steps each.
 
     Smith 2017, whose "triangular" is the default, "triangular2" ``shrink=0.5``, "exp_range" ``gamma`` below 1: the policies of
     PyTorch's ``CyclicLR``.

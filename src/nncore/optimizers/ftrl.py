@@ -19,8 +19,8 @@ class FTRL(GradientOptimizer):
         σ = (√(n + g²) − √n)/α
         z ← z + g − σ θ
         n ← n + g²
-        θ ← −(z − λ₁ sign z)/((β + √n)/α + λ₂)  where |z| > λ₁
-        θ ← 0  elsewhere
+        θ ← 0  where |z| ≤ λ₁
+        θ ← −(z − λ₁ sign z)/((β + √n)/α + λ₂)  elsewhere
 
     - Where g = 0 nothing changes: neither θ nor the state.
     - Where θ ≠ 0, z is taken from θ by solving the last line for it, and where θ = 0 it is cut to [−λ₁, λ₁]. With constant
