@@ -8,12 +8,8 @@ Eight examples of a batch, one unit. One of the eight numbers is increased by 6.
 from eight backward passes of the layer. Without batch norm it would be the diagonal. With it no entry is 0.
 
 **What to conclude.** The examples of a batch are no longer independent: the loss of one depends on the other seven, and the backward pass has to sum over
-<<<<<<< HEAD
 all outputs. It goes in three steps, from û to σ², from both to μ, from all three to z. In the second step the term through σ² is 0, since it has the factor Σ(z − μ) = 0: the deviations
-from the mean add up to 0. The result is
-=======
-all outputs. It goes in three steps, from û to σ², from both to μ, from all three to z, and these give, for δ = ∂l/∂û,
->>>>>>> s/e2
+from the mean add up to 0. The result is, for δ = ∂l/∂û,
 
     ∂l/∂z = (δ − mean(δ) − û mean(δ û)) / σ.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["STATIC", "bundle"]
+__all__ = ["STATIC", "bundle", "styles"]
 
 STATIC = Path(__file__).parent / "static"
 
+STYLES = "style", "views", "explore"  # those of the page outside notebooks are not among them
 IMPORT = re.compile(r'^import \{ \w+(?:, \w+)* \} from "\./(\w+)\.js";\n', re.MULTILINE)
 TOP_LEVEL = re.compile(r"^(?:export )?(?:async )?(?:function\*?|class|const|let|var) (\w+)", re.MULTILINE)
 OTHER = re.compile(r"^(?:import\b|export (?!(?:async )?(?:function|const|class)\b)|(?:const|let|var) [\[{]).*", re.MULTILINE)
@@ -42,3 +43,8 @@ def _texts(folder: Path, module: str, seen: dict[str, str]) -> dict[str, str]:
     if other := OTHER.search(seen[module]):
         raise ValueError(f"{module}.js cannot be bundled: {other[0]}")
     return seen
+
+
+def styles(folder: Path) -> str:
+    """The rules of the style sheets."""
+    return "\n".join((folder / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
-from nncore.playground.bundle import STATIC, bundle
+from nncore.playground.bundle import STATIC, bundle, styles
 from nncore.playground.sessions import Session
 
 __all__ = ["widget"]
@@ -30,7 +30,7 @@ def _kind() -> type:
         """A page's half of the conversation is in ``static``, this is the other one."""
 
         _esm = bundle(STATIC)
-        _css = (STATIC / "style.css").read_text(encoding="utf-8")
+        _css = styles(STATIC)
 
         def __init__(self, session: Session) -> None:
             super().__init__()
