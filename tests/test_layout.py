@@ -32,8 +32,9 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"ensemble"},
     {"sweeps"},
     {"landscapes"},
+    {"config", "reference", "sklearn"},
     {"playground"},
-    {"cli", "config", "reference", "sklearn"},
+    {"cli"},
     {"", "__main__"},
 ]
 HEIGHT = {name: height for height, floor in enumerate(FLOORS) for name in floor}

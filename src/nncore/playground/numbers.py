@@ -39,7 +39,12 @@ def numbers(
         return {"title": title, "formulas": formulas, "columns": ["weight", *columns], "rows": [[names[k], *_plain(table[k])]]}
     rows = [[name, *_plain(row)] for name, row in zip(names, table, strict=True)][:ROWS]
     formulas = _unit_formulas(moment, layer, block, unit, example, deltas)
-    return {"title": f"unit {unit + 1} of {_name(moment, layer)}", "formulas": formulas, "columns": ["weight", *columns], "rows": rows}
+    return {
+        "title": f"unit {unit + 1} of {_name(moment, layer)}",
+        "formulas": formulas,
+        "columns": ["weight", *columns],
+        "rows": rows,
+    }
 
 
 def text(value: float, digits: int = 4) -> str:

@@ -29,8 +29,11 @@ DATA: State = {
     "kind": "circles", "n": 300, "noise": 0.05, "split": 0.3, "seed": 0, "features": ["x1", "x2"], "points": [],
 }  # fmt: skip
 LANDSCAPE: State = {
-    "name": "beale", "eigenvalues": [1.0, 20.0], "start": [-1.0, 1.5], "steps": 300,
-    "racers": [{"name": "sgd", "lr": 0.005}, {"name": "momentum", "lr": 0.002}, {"name": "adam", "lr": 0.1}],
+    "name": "beale", "eigenvalues": [1.0, 20.0], "start": [0.3, -1.2], "steps": 300,
+    "racers": [
+        {"name": "sgd", "lr": 0.02}, {"name": "momentum", "lr": 0.01}, {"name": "rmsprop", "lr": 0.02},
+        {"name": "adam", "lr": 0.1},
+    ],
 }  # fmt: skip
 STATE: State = {
     "view": "network", "lesson": None, "data": DATA, "runs": [RUN], "speed": 300.0, "landscape": LANDSCAPE,
