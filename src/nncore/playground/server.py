@@ -17,6 +17,7 @@ from nncore.playground.sessions import KEPT, Session, Sessions
 
 try:
     from websockets.exceptions import ConnectionClosed
+    from websockets.frames import CloseCode
     from websockets.sync.server import ServerConnection, serve
 except ImportError:
     raise ImportError('the playground needs websockets: pip install "nncore[play]"') from None
@@ -52,6 +53,8 @@ class Server:
 
     def __init__(self, make: Callable[[], Session], port: int = 0, token: str | None = None, kept: float = KEPT) -> None:
         self.sessions = Sessions(make, kept)
+        self._pages: set[ServerConnection] = set()
+        self._closing = False
         token = token or secrets.token_urlsafe(16)
         listening = _listen(port)
         self.address = f"http://{HOST}:{listening.getsockname()[1]}/{token}/"
@@ -69,20 +72,25 @@ class Server:
 
     def close(self) -> None:
         """End all connections, and all training."""
+        self._closing = True
         self._server.shutdown()
+        for page in [*self._pages]:  # before version 17 they stay open
+            page.close(CloseCode.GOING_AWAY)
         self._thread.join()
         self.sessions.close()
 
     def _serve_page(self, page: ServerConnection) -> None:
         """In a thread of its own: the requests of a page, one after the other."""
         session = None
+        self._pages.add(page)
         try:
-            for text in page:
-                session, message = self._reply(session, text)
+            while not self._closing:
+                session, message = self._reply(session, page.recv())
                 page.send(message)
         except ConnectionClosed:
-            pass  # in the middle of a message
+            pass
         finally:
+            self._pages.discard(page)
             if session is not None:
                 self.sessions.release(session)
 
