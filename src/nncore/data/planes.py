@@ -41,7 +41,7 @@ def moons(n: int = 300, noise: float = 0.1, seed: Seed = 0) -> tuple[Float32, In
     Examples
     --------
     >>> X, y = moons(4, noise=0)
-    >>> X.round(2).tolist(), y.tolist()
+    >>> X.astype(float).round(2).tolist(), y.tolist()
     ([[0.33, -0.17], [-0.33, 0.17], [-1.0, -0.17], [1.0, 0.17]], [0, 1, 0, 1])
     """
     n, noise, rng = _start(n, noise, seed)
@@ -114,7 +114,7 @@ def gaussians(n: int = 300, noise: float = 0.2, seed: Seed = 0, scale: bool = Tr
     Examples
     --------
     >>> X, y = gaussians(3, noise=0)
-    >>> X.round(1).tolist(), y.tolist()
+    >>> X.astype(float).round(1).tolist(), y.tolist()
     ([[-0.5, -0.4], [0.5, -0.4], [0.0, 0.5]], [0, 1, 2])
     """
     n, noise, rng = _start(n, noise, seed)

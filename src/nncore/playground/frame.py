@@ -27,7 +27,8 @@ def points(examples: Examples, labels: Sequence[str] = ()) -> tuple[Header, Arra
     """``Points`` of ``types.d.ts``."""
     header = {
         "type": "points", "task": examples.task, "classes": examples.classes, "inputs": examples.inputs,
-        "plane": examples.plane, "line": examples.line and not examples.classes, "box": list(examples.box), "image": examples.image and list(examples.image),
+        "plane": examples.plane, "line": examples.line and not examples.classes,
+        "box": list(examples.box), "image": examples.image and list(examples.image),
         "labels": list(labels) or [str(k) for k in range(examples.classes)],
     }  # fmt: skip
     arrays = {
