@@ -33,23 +33,23 @@ def _kind() -> type:
         _css = styles(STATIC)
 
         def __init__(self, session: Session) -> None:
-            super().__init__()
             self._session = session
-            self._thread = ThreadPoolExecutor(1, "nncore playground")  # one request after the other
+            self._requests = ThreadPoolExecutor(1, "nncore playground")  # one after the other
+            super().__init__()
             self.on_msg(self._received)
 
         def _received(self, _: Any, content: dict[str, Any], __: list[Any]) -> None:
             """In the kernel's event loop, which goes on with cells while the session computes; the reply is sent from it."""
-            replied = asyncio.get_running_loop().run_in_executor(self._thread, self._session.handle, content)
-            replied.add_done_callback(self._send)
+            replied = asyncio.get_running_loop().run_in_executor(self._requests, self._session.handle, content)
+            replied.add_done_callback(self._reply)
 
-        def _send(self, replied: asyncio.Future[tuple[dict[str, Any], bytes]]) -> None:
+        def _reply(self, replied: asyncio.Future[tuple[dict[str, Any], bytes]]) -> None:
             header, data = replied.result()
             self.send(header, [data] if header.get("arrays") else [])
 
         def close(self) -> None:
             """End the training too."""
-            self._thread.shutdown(wait=False, cancel_futures=True)
+            self._requests.shutdown(wait=False, cancel_futures=True)
             self._session.close()
             super().close()
 
