@@ -83,7 +83,8 @@ function factsOf(app) {
   if (!app.points) return "";
   const { header, arrays } = app.points;
   const [train, held] = [arrays["train/x"]?.shape[0] || 0, arrays["validation/x"]?.shape[0] || 0];
-  const inputs = header.image ? `pictures of ${header.image.join(" × ")}` : `${header.inputs.length} inputs`;
+  const count = header.inputs.length;
+  const inputs = header.image ? `pictures of ${header.image.join(" × ")}` : count === 1 ? "1 input" : `${count} inputs`;
   const target = header.task === "regression" ? "a number" : `${header.classes} classes`;
   const mine = app.state.data.kind === "own" ? "Your data: " : "";
   return `${mine}${grouped(train)} examples to train, ${grouped(held)} to validate; ${inputs}, ${target}`;

@@ -2,7 +2,7 @@
 
 import { Playground, reason } from "./app.js";
 import { clock, navigation } from "./bar.js";
-import { copy } from "./store.js";
+import { copy, encode } from "./store.js";
 import { h } from "./dom.js";
 import { initializationView } from "./initialization.js";
 import { landscapeView } from "./landscape.js";
@@ -87,6 +87,8 @@ class Page {
     const greeted = (await this.#greet(session, state)) || (state && !this.#lost && (await this.#greet(session, null)));
     if (!greeted) return false;
     if (first) address?.begin(app.state);
+    // A link that is opened in a tab whose session is at something else.
+    if (first && state && encode(state) !== encode(app.state)) await app.change((now) => Object.assign(now, state));
     if (host.page) remember("session", app.session);
     return true;
   }

@@ -84,6 +84,7 @@ const SKETCHES = [
   [/two|cloud|linear/, () => clouds([[-0.45, -0.4], [0.45, 0.4]])],
   [/plane|slope/, () => overPlane((x, y) => (x + y + 2) / 4)],
   [/hill|bump|peak/, () => overPlane((x, y) => bump(x - 0.4, y - 0.4) + bump(x + 0.4, y + 0.4))],
+  [/^sine/, () => dots(40, (_, share) => [1.8 * share - 0.9, 0.7 * Math.sin(8 * share), 0.5])],
   [/wave|sin|ripple/, () => overPlane((x, y) => 0.5 + 0.5 * Math.sin(5 * x) * Math.cos(3 * y))],
   [/saddle/, () => overPlane((x, y) => (x * y + 1) / 2)],
 ];

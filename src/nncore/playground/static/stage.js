@@ -130,8 +130,8 @@ function laneHead(app, run) {
     paint(frame) {
       const now = frame.header.runs[run];
       facts.η.show(short(now.lr));
-      facts.training.show(short(now.loss) + percent(now.accuracy));
-      facts.validation.show(short(now.validation_loss) + percent(now.validation_accuracy));
+      facts.training.show(short(now.loss) + accuracyText(now.accuracy));
+      facts.validation.show(short(now.validation_loss) + accuracyText(now.validation_accuracy));
       facts.penalty.show(now.penalty ? short(now.penalty) : "");
       facts.parameters.show(grouped(now.parameters));
       ended.hidden = !now.ended;
@@ -141,7 +141,7 @@ function laneHead(app, run) {
 }
 
 /** @param {number | null} accuracy */
-function percent(accuracy) {
+function accuracyText(accuracy) {
   return accuracy === null ? "" : ` · ${(100 * accuracy).toFixed(1)} %`;
 }
 
