@@ -187,7 +187,7 @@ function fresh(choices, name) {
  * @param {HTMLElement[]} buttons
  */
 export function renewed(row, buttons) {
-  const focused = [...row.children].findIndex((child) => child === document.activeElement);
+  const focused = Array.from(row.children).findIndex((child) => child === document.activeElement);
   row.replaceChildren(...buttons);
   if (focused >= 0) buttons[Math.min(focused, buttons.length - 1)].focus();
 }
