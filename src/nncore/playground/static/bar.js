@@ -6,10 +6,15 @@ import { grouped, h } from "./dom.js";
 
 /**
  * What the bar can do.
- * @typedef {{ play(): void, step(): void, epoch(): void, phase(): void, reset(): void, compare(): void, code(): void, turn(): void }} Actions
+ * @typedef {{
+ *   play(): void, step(): void, epoch(): void, phase(): void, reset(): void, compare(): void, code(): void, turn(): void
+ * }} Actions
  */
 
-const TABS = [["network", "Network"], ["landscape", "Landscapes"], ["momentum", "Momentum"], ["initialization", "Initialization"], ["lessons", "Lessons"]];
+const TABS = [
+  ["network", "Network"], ["landscape", "Landscapes"], ["momentum", "Momentum"], ["initialization", "Initialization"],
+  ["lessons", "Lessons"],
+];
 const TENFOLD = 10; // positions of the speed's slider for a factor of ten
 const FASTEST = 4 * TENFOLD + 1;
 
@@ -21,8 +26,9 @@ export function navigation(go, actions) {
   const tabs = TABS.map(([tab, label]) => h("button.tab", { "data-tab": tab, onclick: () => go(tab) }, label));
   const copy = h("button", { title: "A script that computes what you see", onclick: actions.code }, "Copy as Python");
   const turn = h("button.icon", { "aria-label": "light or dark", title: "Light or dark", onclick: actions.turn }, "◐");
+  const title = h("h1", {}, "nncore", h("span", {}, " playground"));
   return {
-    el: h("header.navigation", {}, h("h1", {}, "nncore", h("span", {}, " playground")), h("nav", { "aria-label": "views" }, ...tabs), copy, turn),
+    el: h("header.navigation", {}, title, h("nav", { "aria-label": "views" }, ...tabs), copy, turn),
     /** @param {string} tab */
     show(tab) {
       for (const button of tabs) button.setAttribute("aria-current", button.dataset.tab === tab ? "page" : "false");
@@ -36,17 +42,16 @@ export function navigation(go, actions) {
  * @param {Actions} actions
  */
 export function clock(app, actions) {
-  const play = h("button.primary.play", { title: "Space", "aria-keyshortcuts": "Space", onclick: actions.play }, "▶ Play");
-  const compare = h("button", { title: "A second network on the same data, side by side", onclick: actions.compare }, "Compare two");
+  const play = h("button.primary.play", { title: "Space", onclick: actions.play }, "▶ Play");
+  const compare = deed("Compare two", "A second network on the same data, side by side", actions.compare);
   const [speed, counts] = [speedField(app), counters()];
-  const el = h("div.clock", { role: "toolbar", "aria-label": "training" }, play,
-    h("button", { title: "One step of gradient descent (→)", "aria-keyshortcuts": "ArrowRight", onclick: actions.step }, "Step →"),
-    h("button", { title: "As many steps as there are batches", onclick: actions.epoch }, "Epoch"),
-    h("button", { title: "Forward, loss, backward, update, one after the other", onclick: actions.phase }, "Phase by phase"),
-    h("button", { title: "Back to step 0, with the same seed", onclick: actions.reset }, "↺ Reset"),
-    speed.el, counts.el, compare);
   return {
-    el,
+    el: h("div.clock", { role: "toolbar", "aria-label": "training" }, play,
+      deed("Step →", "One step of gradient descent (right arrow)", actions.step),
+      deed("Epoch", "As many steps as there are batches", actions.epoch),
+      deed("Phase by phase", "Forward, loss, backward, update, one after the other", actions.phase),
+      deed("↺ Reset", "Back to step 0, with the same seed", actions.reset),
+      speed.el, counts.el, compare),
     update() {
       speed.set(app.state.speed);
       compare.setAttribute("aria-pressed", String(app.state.runs.length > 1));
@@ -62,11 +67,21 @@ export function clock(app, actions) {
   };
 }
 
+/**
+ * @param {string} text
+ * @param {string} hint
+ * @param {() => void} act
+ */
+function deed(text, hint, act) {
+  return h("button", { title: hint, onclick: act }, text);
+}
+
 /** @param {App} app */
 function speedField(app) {
   const moved = () => app.change((state) => { state.speed = speedAt(Number(slider.value)); });
-  const slider = /** @type {HTMLInputElement} */ (h("input", { type: "range", "aria-label": "steps per second", oninput: moved }));
-  Object.assign(slider, { min: "0", max: String(FASTEST), step: "1" });
+  const limits = { min: "0", max: String(FASTEST), step: "1" };
+  const slider = /** @type {HTMLInputElement} */ (
+    h("input", { type: "range", ...limits, "aria-label": "steps per second", oninput: moved }));
   const text = h("output", {});
   return {
     el: h("label.speed", {}, h("span.name", {}, "speed"), slider, text),

@@ -10,11 +10,13 @@ import { choiceField, namedField, numberField, renewed } from "./fields.js";
 /** @typedef {import("./fields.js").Field} Field */
 
 /** @type {Parameter} */
-const BATCH_SIZE = { name: "batch_size", label: "batch size", kind: "integer", default: 10, minimum: 1, maximum: 1000, scale: "log" };
+const BATCH_SIZE = { name: "batch_size", label: "batch size", kind: "integer", default: 10, minimum: 1, scale: "log" };
 /** @type {Parameter} */
 const SEED = { name: "seed", label: "seed", kind: "integer", default: 0 };
 /** @type {Parameter} */
 const DROPOUT = { name: "dropout", label: "dropout", kind: "number", default: 0, minimum: 0, maximum: 0.9 };
+/** @type {LayerState} */
+const FIRST = { units: 4, activation: "tanh", norm: null, dropout: 0, init: "default" };
 
 /**
  * @param {App} app
@@ -47,7 +49,8 @@ export function controlsView(app, run) {
 
 /** @param {App} app */
 function taskOf(app) {
-  return app.points?.header.task || app.catalog.datasets.find((set) => set.name === app.state.data.kind)?.task || "classification";
+  const set = app.catalog.datasets.find(({ name }) => name === app.state.data.kind);
+  return app.points?.header.task || set?.task || "classification";
 }
 
 /**
@@ -104,7 +107,8 @@ function layersEditor(app, run) {
       renewed(chips, [...layerChips(app, run, layers, one), ...layerButtons(app, run, layers, one)]);
       box.hidden = !layers.length;
       const shown = layers[one ?? 0];
-      if (shown) for (const [name, field] of Object.entries(fields)) field.set(shown[/** @type {keyof LayerState} */ (name)] ?? "");
+      if (!shown) return;
+      for (const [name, field] of Object.entries(fields)) field.set(shown[/** @type {keyof LayerState} */ (name)] ?? "");
     },
   };
 }
@@ -131,7 +135,8 @@ function layerChips(app, run, layers, one) {
   return [all, ...layers.map((layer, i) => {
     const select = () => app.select({ run, kind: "layer", layer: i, unit: 0, input: 0 });
     const hint = `Layer ${i + 1}: ${layer.units} units, ${layer.activation}`;
-    return h("button.chip", { "aria-pressed": String(one === i), "aria-label": hint, title: hint, onclick: select }, String(i + 1));
+    const looks = { "aria-pressed": String(one === i), "aria-label": hint, title: hint };
+    return h("button.chip", { ...looks, onclick: select }, String(i + 1));
   })];
 }
 
@@ -145,13 +150,13 @@ function layerButtons(app, run, layers, one) {
   const at = one ?? layers.length - 1;
   const add = () => app.change((state) => {
     const now = state.runs[run].layers;
-    now.splice(at + 1, 0, { ...(now[at] || { units: 4, activation: app.catalog.activations[0].name, norm: null, dropout: 0, init: "default" }) });
+    now.splice(at + 1, 0, { ...(now[at] || FIRST) });
   });
   const remove = () => app.change((state) => void state.runs[run].layers.splice(at, 1));
-  const full = layers.length >= app.catalog.limits.layers;
+  const [full, none] = [layers.length >= app.catalog.limits.layers, !layers.length];
   return [
     h("button.chip", { "aria-label": "add a layer", title: "Add a layer", disabled: full, onclick: add }, "+"),
-    h("button.chip", { "aria-label": "remove a layer", title: "Remove a layer", disabled: !layers.length, onclick: remove }, "−"),
+    h("button.chip", { "aria-label": "remove a layer", title: "Remove a layer", disabled: none, onclick: remove }, "−"),
   ];
 }
 
@@ -164,12 +169,11 @@ function layerFields(app, changed) {
   const { activations, norms, initializers, limits } = app.catalog;
   /** @type {Parameter} */
   const units = { name: "units", label: "units", kind: "integer", default: 4, minimum: 1, maximum: limits.units };
-  const automatic = initializers.some(({ name }) => name === "default") ? [] : [{ name: "default", label: "default of the activation" }];
   return {
     units: numberField(units, (value) => changed("units", value)),
     activation: choiceField("activation", activations, (name) => changed("activation", name)),
     norm: choiceField("normalize", [{ name: "", label: "no" }, ...norms], (name) => changed("norm", name || null)),
     dropout: numberField(DROPOUT, (value) => changed("dropout", value)),
-    init: choiceField("initialize", [...automatic, ...initializers], (name) => changed("init", name)),
+    init: choiceField("initialize", initializers, (name) => changed("init", name)),
   };
 }

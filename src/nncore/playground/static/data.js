@@ -15,51 +15,64 @@ import { sketched } from "./sketches.js";
  * @returns {import("./types").View}
  */
 export function dataView(app) {
-  let drawing = false; // on the pad, where there are too few points yet to train on
-  /** @param {string} name */
-  const choose = (name) => {
-    drawing = name === "drawn" && !app.state.data.points.length;
-    if (!drawing) app.change((state) => { state.data.kind = name; });
-    update();
-  };
-  const sets = app.catalog.datasets.filter(({ name }) => name !== "own" || app.own);
-  const thumbnails = sets.map((set) => thumbnail(set, () => choose(set.name)));
-  const facts = h("p.facts");
-  const fields = dataFields(app);
-  const features = h("div.chips", { role: "group", "aria-label": "features" });
-  const pad = new Pad(app);
-  const sees = h("div", {}, h("h4", {}, "The networks see"), features);
-  const el = h("div.data", {},
-    h("div.thumbnails", { role: "group", "aria-label": "data sets" }, ...thumbnails.map((one) => one.el)),
-    pad.el, facts, ...Object.values(fields).map((field) => field.el), sees);
-  function update() {
-    const { data } = app.state;
-    if (data.kind === "drawn") drawing = false;
-    const kind = drawing ? "drawn" : data.kind;
-    for (const one of thumbnails) one.show(kind);
-    facts.textContent = drawing ? "Draw points of two or three classes." : factsOf(app);
-    for (const [name, field] of Object.entries(fields)) field.set(/** @type {any} */ (data)[name]);
-    fields.n.el.hidden = fields.noise.el.hidden = kind === "own" || kind === "drawn"; // as many and as noisy as they are
-    pad.el.hidden = kind !== "drawn";
-    pad.update();
-    sees.hidden = !app.catalog.datasets.find((set) => set.name === data.kind)?.plane;
-    renewed(features, app.catalog.features.map((feature) => featureButton(app, feature)));
+  return new DataPanel(app);
+}
+
+class DataPanel {
+  #drawing = false; // on the pad, where there are too few points yet to train on
+  #facts = h("p.facts");
+  #features = h("div.chips", { role: "group", "aria-label": "features" });
+
+  /** @param {App} app */
+  constructor(app) {
+    this.app = app;
+    const sets = app.catalog.datasets.filter(({ name }) => name !== "own" || app.own);
+    this.thumbnails = sets.map((set) => thumbnail(set, () => this.#choose(set.name)));
+    this.fields = dataFields(app);
+    this.pad = new Pad(app);
+    this.sees = h("div", {}, h("h4", {}, "The networks see"), this.#features);
+    this.el = h("div.data", {},
+      h("div.thumbnails", { role: "group", "aria-label": "data sets" }, ...this.thumbnails.map((one) => one.el)),
+      this.pad.el, this.#facts, ...Object.values(this.fields).map((field) => field.el), this.sees);
   }
-  return { el, update };
+
+  update() {
+    const { app, fields } = this;
+    const { data } = app.state;
+    if (data.kind === "drawn") this.#drawing = false;
+    const kind = this.#drawing ? "drawn" : data.kind;
+    const given = kind === "own" || kind === "drawn"; // as many and as noisy as they are
+    for (const one of this.thumbnails) one.show(kind);
+    this.#facts.textContent = this.#drawing ? "Draw points of two or three classes." : factsOf(app);
+    for (const [name, field] of Object.entries(fields)) field.set(/** @type {any} */ (data)[name]);
+    fields.n.el.hidden = fields.noise.el.hidden = given;
+    this.pad.el.hidden = kind !== "drawn";
+    this.pad.update();
+    this.sees.hidden = kind === "own" || !app.catalog.datasets.find((set) => set.name === kind)?.plane;
+    renewed(this.#features, app.catalog.features.map((feature) => featureButton(app, feature)));
+  }
+
+  /** @param {string} name */
+  #choose(name) {
+    this.#drawing = name === "drawn" && !this.app.state.data.points.length;
+    if (!this.#drawing) this.app.change((state) => { state.data.kind = name; });
+    this.update();
+  }
 }
 
 /** @param {App} app */
 function dataFields(app) {
+  const maximum = app.catalog.limits.examples;
   /** @type {Parameter[]} */
   const parameters = [
-    { name: "n", label: "examples", kind: "integer", default: 300, minimum: 10, maximum: app.catalog.limits.examples, scale: "log" },
+    { name: "n", label: "examples", kind: "integer", default: 300, minimum: 10, maximum, scale: "log" },
     { name: "noise", label: "noise", kind: "number", default: 0.1, minimum: 0, maximum: 0.5 },
     { name: "split", label: "held back", kind: "number", default: 0.3, minimum: 0.1, maximum: 0.9 },
     { name: "seed", label: "seed", kind: "integer", default: 0 },
   ];
-  return Object.fromEntries(parameters.map((parameter) => [parameter.name, numberField(parameter, (value) => app.change((state) => {
-    /** @type {any} */ (state.data)[parameter.name] = value;
-  }))]));
+  /** @type {(name: string) => (value: number) => void} */
+  const edit = (name) => (value) => void app.change(({ data }) => { /** @type {any} */ (data)[name] = value; });
+  return Object.fromEntries(parameters.map((parameter) => [parameter.name, numberField(parameter, edit(parameter.name))]));
 }
 
 /**
@@ -70,7 +83,8 @@ function factsOf(app) {
   if (!app.points) return "";
   const { header, arrays } = app.points;
   const [train, held] = [arrays["train/x"]?.shape[0] || 0, arrays["validation/x"]?.shape[0] || 0];
-  const inputs = header.image ? `pictures of ${header.image.join(" × ")}` : `${header.inputs.length || arrays["train/x"]?.shape[1]} inputs`;
+  const count = header.inputs.length;
+  const inputs = header.image ? `pictures of ${header.image.join(" × ")}` : count === 1 ? "1 input" : `${count} inputs`;
   const target = header.task === "regression" ? "a number" : `${header.classes} classes`;
   const mine = app.state.data.kind === "own" ? "Your data: " : "";
   return `${mine}${grouped(train)} examples to train, ${grouped(held)} to validate; ${inputs}, ${target}`;
@@ -126,7 +140,7 @@ function symbol(g, name, width, height) {
 function featureButton(app, { name, label }) {
   const on = app.state.data.features.includes(name);
   const toggle = () => app.change(({ data }) => {
-    const left = app.catalog.features.filter((one) => (one.name === name ? !data.features.includes(name) : data.features.includes(one.name)));
+    const left = app.catalog.features.filter((one) => data.features.includes(one.name) !== (one.name === name));
     if (left.length) data.features = left.map((one) => one.name);
     else app.say("The networks must see something");
   });

@@ -16,7 +16,8 @@ import { h } from "./dom.js";
  */
 export function choiceField(label, options, changed) {
   const entries = options.map((option) => h("option", { value: option.name }, option.label));
-  const select = /** @type {HTMLSelectElement} */ (h("select", { "aria-label": label, onchange: () => changed(select.value) }, ...entries));
+  const select = /** @type {HTMLSelectElement} */ (
+    h("select", { "aria-label": label, onchange: () => changed(select.value) }, ...entries));
   return {
     el: h("label.field", {}, h("span.name", {}, label), select),
     set(name) {
@@ -76,20 +77,21 @@ function rounded(number, whole) {
  * @returns {Field}
  */
 export function numberField(parameter, changed) {
-  const { name, label, kind, minimum, maximum } = parameter;
-  const bounded = maximum !== undefined && (minimum !== undefined || kind === "fraction");
+  const { name, label, minimum, maximum } = parameter;
   const hint = label === name ? name : `${label}: ${name}`;
   const { number, at } = scaled(parameter);
   let last = 0;
-  const typed = () => (box.value !== "" && Number.isFinite(Number(box.value)) ? changed(Number(box.value)) : (box.value = String(last)));
-  const step = kind === "integer" ? 1 : "any";
-  const box = /** @type {HTMLInputElement} */ (h("input", { type: "number", step: String(step), "aria-label": hint, onchange: typed }));
+  const typed = () => {
+    if (box.value === "") box.value = String(last);
+    else changed(Number(box.value));
+  };
   const moved = () => {
     box.value = String(number(Number(slider.value)));
     changed(Number(box.value));
   };
-  const slider = /** @type {HTMLInputElement} */ (h("input", { type: "range", "aria-label": `${hint}, slider`, oninput: moved }));
-  Object.assign(slider, { min: "0", max: "1", step: kind === "integer" && bounded ? String(integerStep(parameter)) : "0.001" });
+  const box = inputOf("number", hint, { step: parameter.kind === "integer" ? "1" : "any", onchange: typed });
+  const slider = inputOf("range", `${hint}, slider`, { min: "0", max: "1", step: sliderStep(parameter), oninput: moved });
+  const bounded = minimum !== undefined && maximum !== undefined;
   return {
     el: h("div.field.number", { title: hint }, h("span.name", {}, label), bounded ? slider : null, box),
     set(value) {
@@ -100,9 +102,18 @@ export function numberField(parameter, changed) {
   };
 }
 
+/**
+ * @param {string} type
+ * @param {string} label
+ * @param {Record<string, any>} attributes
+ */
+function inputOf(type, label, attributes) {
+  return /** @type {HTMLInputElement} */ (h("input", { type, "aria-label": label, ...attributes }));
+}
+
 /** @param {Parameter} parameter */
-function integerStep({ minimum = 0, maximum = 1, scale }) {
-  return scale === "log" ? 0.001 : 1 / Math.max(1, maximum - minimum);
+function sliderStep({ minimum = 0, maximum = 1, scale, kind }) {
+  return String(kind === "integer" && scale !== "log" ? 1 / Math.max(1, maximum - minimum) : 0.001);
 }
 
 /**
@@ -129,27 +140,33 @@ export function namedField(label, choices, none, changed) {
   const options = none === null ? choices : [{ name: "", label: none }, ...choices];
   const select = choiceField(label, options, (name) => changed(() => fresh(choices, name)));
   const box = h("div.parameters");
-  /** @type {Record<string, Field>} */
-  let fields = {};
-  /** @param {Parameter[]} parameters */
-  const build = (parameters) => {
-    fields = Object.fromEntries(parameters.map((parameter) => {
-      const edit = (/** @type {any} */ value) => changed((now) => now && { ...now, [parameter.name]: value });
-      return [parameter.name, parameterField(parameter, edit)];
-    }));
-    box.replaceChildren(...Object.values(fields).map((field) => field.el));
-  };
+  let fields = parameterFields([], changed);
   let shown = "";
   return {
     el: h("div.named", {}, select.el, box),
     set(/** @type {Named | null} */ named) {
       const name = named ? named.name : "";
       select.set(name);
-      if (name !== shown) build(choices.find((choice) => choice.name === name)?.parameters || []);
+      if (name !== shown) {
+        fields = parameterFields(choices.find((choice) => choice.name === name)?.parameters || [], changed);
+        box.replaceChildren(...Object.values(fields).map((field) => field.el));
+      }
       shown = name;
       for (const [key, field] of Object.entries(fields)) field.set(named?.[key]);
     },
   };
+}
+
+/**
+ * @param {Parameter[]} parameters
+ * @param {(edit: (now: Named | null) => Named | null) => void} changed
+ * @returns {Record<string, Field>}
+ */
+function parameterFields(parameters, changed) {
+  return Object.fromEntries(parameters.map((parameter) => {
+    const edit = (/** @type {any} */ value) => changed((now) => now && { ...now, [parameter.name]: value });
+    return [parameter.name, parameterField(parameter, edit)];
+  }));
 }
 
 /**
@@ -160,7 +177,8 @@ export function namedField(label, choices, none, changed) {
  */
 function fresh(choices, name) {
   const choice = choices.find((one) => one.name === name);
-  return choice ? { name, ...Object.fromEntries(choice.parameters.map((parameter) => [parameter.name, parameter.default])) } : null;
+  if (!choice) return null;
+  return { name, ...Object.fromEntries(choice.parameters.map((parameter) => [parameter.name, parameter.default])) };
 }
 
 /**
@@ -169,7 +187,7 @@ function fresh(choices, name) {
  * @param {HTMLElement[]} buttons
  */
 export function renewed(row, buttons) {
-  const focused = [...row.children].findIndex((child) => child === document.activeElement);
+  const focused = Array.from(row.children).findIndex((child) => child === document.activeElement);
   row.replaceChildren(...buttons);
   if (focused >= 0) buttons[Math.min(focused, buttons.length - 1)].focus();
 }

@@ -16,7 +16,7 @@ const LOOK = 5000; // ms to see what happens before the answer is told
 export function lessonsView(app, run) {
   const list = lessonList(app, (id) => app.change((state) => { state.lesson = id; }));
   const place = h("div.lesson-place");
-  /** @type {ReturnType<typeof lessonCard> | null} */
+  /** @type {LessonCard | null} */
   let card = null;
   /** @type {string | null} */
   let shown = null;
@@ -29,7 +29,7 @@ export function lessonsView(app, run) {
       shown = app.state.lesson;
       card?.close();
       const lesson = app.lessons.find(({ id }) => id === shown);
-      card = lesson ? lessonCard(lesson, run, leave) : null;
+      card = lesson ? new LessonCard(lesson, run, leave) : null;
       place.replaceChildren(...(card ? [card.el] : []));
       card?.el.scrollIntoView({ block: "nearest" });
     },
@@ -64,47 +64,61 @@ function lessonButton({ id, title, question }, open) {
   return h("button.lesson-link", { onclick: () => open(id) }, h("strong", {}, title), h("span", {}, question));
 }
 
-/**
- * @param {Lesson} lesson
- * @param {(lesson: Lesson) => Promise<void>} run
- * @param {() => void} leave
- */
-function lessonCard(lesson, run, leave) {
-  let chosen = -1;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  let timer;
-  const start = /** @type {HTMLButtonElement} */ (h("button.primary", { disabled: true, onclick: () => begin() }, "Run it"));
-  const show = h("button", { hidden: true, onclick: () => reveal() }, "Show the answer");
-  const verdict = h("p.verdict", { role: "status" });
-  const answer = h("div.answer", { hidden: true }, verdict, h("p", {}, lesson.answer));
-  const group = `${lesson.id}-${Math.random()}`; // radio buttons of several playgrounds on one page stay apart
-  const options = lesson.predictions.map((text, i) => prediction(group, text, () => {
-    chosen = i;
-    start.disabled = false;
-  }));
-  const begin = async () => {
-    for (const option of options) option.input.disabled = true;
-    await run(lesson);
-    start.textContent = "Run it again";
-    show.hidden = !answer.hidden;
-    clearTimeout(timer);
-    timer = setTimeout(reveal, LOOK);
-  };
-  const reveal = () => {
-    clearTimeout(timer);
-    const right = chosen === lesson.right;
-    verdict.textContent = right ? "✓ As you predicted." : `✗ You predicted “${lesson.predictions[chosen]}”.`;
-    options.forEach((option, i) => option.el.classList.toggle("right", i === lesson.right));
-    options.forEach((option, i) => option.el.classList.toggle("wrong", i === chosen && !right));
-    [answer.hidden, show.hidden] = [false, true];
-  };
-  const close = h("button.quiet", { "aria-label": "close the lesson", title: "Close the lesson", onclick: leave }, "×");
-  const el = h("section.lesson", { "aria-label": lesson.title },
-    h("header", {}, h("span.deck", {}, `Deck ${lesson.deck}`), h("h2", {}, lesson.title), close),
-    h("p.question", {}, lesson.question),
-    h("fieldset", {}, h("legend", {}, "Your prediction"), ...options.map((option) => option.el)),
-    h("div.row", {}, start, show), answer);
-  return { el, close: () => clearTimeout(timer) };
+class LessonCard {
+  #chosen = -1;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */ #timer;
+  #start = /** @type {HTMLButtonElement} */ (h("button.primary", { disabled: true, onclick: () => this.#begin() }, "Run it"));
+  #show = h("button", { hidden: true, onclick: () => this.#reveal() }, "Show the answer");
+  #verdict = h("p.verdict", { role: "status" });
+
+  /**
+   * @param {Lesson} lesson
+   * @param {(lesson: Lesson) => Promise<void>} run
+   * @param {() => void} leave
+   */
+  constructor(lesson, run, leave) {
+    this.lesson = lesson;
+    this.run = run;
+    this.answer = h("div.answer", { hidden: true }, this.#verdict, h("p", {}, lesson.answer));
+    const group = `${lesson.id}-${Math.random()}`; // radio buttons of several playgrounds on one page stay apart
+    this.options = lesson.predictions.map((text, i) => prediction(group, text, () => this.#predict(i)));
+    const close = h("button.quiet", { "aria-label": "close the lesson", title: "Close the lesson", onclick: leave }, "×");
+    this.el = h("section.lesson", { "aria-label": lesson.title },
+      h("header", {}, h("span.deck", {}, `Deck ${lesson.deck}`), h("h2", {}, lesson.title), close),
+      h("p.question", {}, lesson.question),
+      h("fieldset", {}, h("legend", {}, "Your prediction"), ...this.options.map((option) => option.el)),
+      h("div.row", {}, this.#start, this.#show), this.answer);
+  }
+
+  close() {
+    clearTimeout(this.#timer);
+  }
+
+  /** @param {number} which */
+  #predict(which) {
+    this.#chosen = which;
+    this.#start.disabled = false;
+  }
+
+  async #begin() {
+    for (const option of this.options) option.input.disabled = true;
+    await this.run(this.lesson);
+    this.#start.textContent = "Run it again";
+    if (!this.answer.hidden) return;
+    this.#show.hidden = false;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#reveal(), LOOK);
+  }
+
+  #reveal() {
+    this.close();
+    const { predictions, right } = this.lesson;
+    const missed = this.#chosen !== right;
+    this.#verdict.textContent = missed ? `✗ You predicted “${predictions[this.#chosen]}”.` : "✓ As you predicted.";
+    this.options[right].el.classList.add("right");
+    if (missed) this.options[this.#chosen].el.classList.add("wrong");
+    [this.answer.hidden, this.#show.hidden] = [false, true];
+  }
 }
 
 /**

@@ -2,13 +2,13 @@
 
 import { Playground, reason } from "./app.js";
 import { clock, navigation } from "./bar.js";
-import { copy } from "./store.js";
+import { copy, encode } from "./store.js";
 import { h } from "./dom.js";
 import { initializationView } from "./initialization.js";
 import { landscapeView } from "./landscape.js";
 import { lessonsView } from "./lessons.js";
 import { Loop } from "./loop.js";
-import { Address, recall, remember } from "./memory.js";
+import { Address, preferredTheme, recall, remember } from "./memory.js";
 import { momentumView } from "./momentum.js";
 import { noticeLine, takeAway } from "./notices.js";
 import { stageView } from "./stage.js";
@@ -46,7 +46,7 @@ class Page {
     this.navigation = navigation((tab) => this.#go(tab), this.#actions());
     this.root = h("div.nncore-play", { tabIndex: -1 }, this.navigation.el, this.banner, this.stage, this.notice.el);
     this.root.classList.toggle("page", Boolean(host.page));
-    this.root.dataset.theme = recall("theme") || preferred();
+    this.root.dataset.theme = recall("theme") || preferredTheme();
     this.app = new Playground(host, this.root, {
       updated: () => this.#update(), painted: () => this.#paint(), said: (message) => this.notice.say(message),
     });
@@ -87,6 +87,8 @@ class Page {
     const greeted = (await this.#greet(session, state)) || (state && !this.#lost && (await this.#greet(session, null)));
     if (!greeted) return false;
     if (first) address?.begin(app.state);
+    // A link that is opened in a tab whose session is at something else.
+    if (first && state && encode(state) !== encode(app.state)) await app.change((now) => Object.assign(now, state));
     if (host.page) remember("session", app.session);
     return true;
   }
@@ -243,11 +245,4 @@ class Page {
       else await this.begin();
     }
   }
-}
-
-/** What the system, or the notebook around us, prefers. */
-function preferred() {
-  const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
-  const dark = jpThemeLight ? jpThemeLight === "false" : vscodeThemeKind ? /dark|high-contrast$/.test(vscodeThemeKind) : null;
-  return (dark ?? matchMedia("(prefers-color-scheme: dark)").matches) ? "dark" : "light";
 }

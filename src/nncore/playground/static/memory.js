@@ -1,4 +1,4 @@
-/** What the browser keeps of the page of `nncore play`: the state in the address; session and theme as long as the tab lives. */
+/** What the browser keeps of the page: the state in the address; session and theme as long as the tab lives. */
 
 import { decode, encode } from "./store.js";
 
@@ -25,6 +25,13 @@ export function remember(key, value) {
   } catch {
     // storage is switched off
   }
+}
+
+/** Light or dark, as the system, or the notebook around us, prefers it. */
+export function preferredTheme() {
+  const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
+  const dark = jpThemeLight ? jpThemeLight === "false" : vscodeThemeKind ? /dark|high-contrast$/.test(vscodeThemeKind) : null;
+  return (dark ?? matchMedia("(prefers-color-scheme: dark)").matches) ? "dark" : "light";
 }
 
 export class Address {

@@ -42,11 +42,12 @@ export async function takeAway(root, text) {
  * @param {string} text
  */
 function textDialog(root, text) {
-  const area = /** @type {HTMLTextAreaElement} */ (h("textarea", { readonly: true, spellcheck: false, "aria-label": "Python code" }));
+  const area = /** @type {HTMLTextAreaElement} */ (h("textarea", { readonly: true, "aria-label": "Python code" }));
   area.value = text;
-  const dialog = /** @type {HTMLDialogElement} */ (h("dialog", { "aria-label": "Copy as Python", onclose: () => dialog.remove() },
-    h("p", {}, "The browser did not allow to copy. Copy from here:"), area,
-    h("button.primary", { onclick: () => dialog.close() }, "Close")));
+  const close = h("button.primary", { onclick: () => dialog.close() }, "Close");
+  const dialog = /** @type {HTMLDialogElement} */ (h("dialog", { "aria-label": "Copy as Python" },
+    h("p", {}, "The browser did not allow to copy. Copy from here:"), area, close));
+  dialog.addEventListener("close", () => dialog.remove());
   root.append(dialog);
   dialog.showModal();
   area.select();

@@ -11,7 +11,8 @@ const APART = 0.07; // between the points of one class
 const RUBBER = 0.12; // radius of the eraser
 const FEWEST = 4; // points that can be trained on
 const ERASER = -1;
-const ARROWS = /** @type {Record<string, [number, number]>} */ ({ ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] });
+/** @type {Record<string, [number, number]>} */
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 
 export class Pad {
   #tool = 0; // a class, or the eraser
@@ -114,7 +115,8 @@ export class Pad {
   #choose(tool) {
     this.#tool = tool;
     renewed(this.#tools, [0, 1, 2, ERASER].map((one) => {
-      const button = h("button.chip", { "aria-pressed": String(one === tool), onclick: () => this.#choose(one) }, one < 0 ? "Erase" : `Class ${one}`);
+      const looks = { "aria-pressed": String(one === tool) };
+      const button = h("button.chip", { ...looks, onclick: () => this.#choose(one) }, one < 0 ? "Erase" : `Class ${one}`);
       if (one >= 0) button.style.setProperty("--dot", css(CLASSES[one]));
       return button;
     }));

@@ -28,6 +28,14 @@ function overPlane(value) {
   });
 }
 
+/**
+ * @param {number} x
+ * @param {number} y
+ */
+function bump(x, y) {
+  return Math.exp(-5 * (x * x + y * y));
+}
+
 /** @param {[number, number][]} centers */
 function clouds(centers) {
   return dots(24 * centers.length, (i) => {
@@ -75,7 +83,8 @@ const SKETCHES = [
   [/gauss|three|blobs|clusters/, () => clouds([[-0.5, -0.45], [0.55, -0.3], [0, 0.55]])],
   [/two|cloud|linear/, () => clouds([[-0.45, -0.4], [0.45, 0.4]])],
   [/plane|slope/, () => overPlane((x, y) => (x + y + 2) / 4)],
-  [/hill|bump|multi|peak/, () => overPlane((x, y) => Math.exp(-5 * ((x - 0.4) ** 2 + (y - 0.4) ** 2)) + Math.exp(-5 * ((x + 0.4) ** 2 + (y + 0.4) ** 2)))],
+  [/hill|bump|peak/, () => overPlane((x, y) => bump(x - 0.4, y - 0.4) + bump(x + 0.4, y + 0.4))],
+  [/^sine/, () => dots(40, (_, share) => [1.8 * share - 0.9, 0.7 * Math.sin(8 * share), 0.5])],
   [/wave|sin|ripple/, () => overPlane((x, y) => 0.5 + 0.5 * Math.sin(5 * x) * Math.cos(3 * y))],
   [/saddle/, () => overPlane((x, y) => (x * y + 1) / 2)],
 ];

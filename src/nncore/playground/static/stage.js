@@ -13,6 +13,7 @@ import { numbersView } from "./numbers.js";
 /** @typedef {import("./types").View} View */
 
 const LETTERS = ["A", "B", "C", "D"];
+const FACTS = ["η", "training", "validation", "penalty", "parameters"];
 
 /**
  * @param {App} app
@@ -77,7 +78,7 @@ function stageBoxes([data, curves, numbers]) {
  */
 function lane(app, run) {
   /** @type {View[]} */
-  const views = [networkView(app, run), mapView(app, run), histogramsView(app, run), controlsView(app, run), laneHead(app, run)];
+  const views = [networkView, mapView, histogramsView, controlsView, laneHead].map((view) => view(app, run));
   const [network, map, histograms, controls, head] = views;
   const middle = h("div.lane-middle", {}, h("div.panel.network-panel", {}, network.el));
   const right = h("div.lane-right", {}, h("div.panel.map-panel", {}, map.el));
@@ -115,7 +116,7 @@ function folding(title, kind, content) {
  */
 function laneHead(app, run) {
   const name = h("strong");
-  const facts = Object.fromEntries(["η", "training", "validation", "penalty", "parameters"].map((title) => [title, fact(title)]));
+  const facts = Object.fromEntries(FACTS.map((title) => [title, fact(title)]));
   const ended = h("span.ended", { role: "status", hidden: true });
   return {
     el: h("header.lane-head", {}, h("span.letter", {}, LETTERS[run]), name,
@@ -128,16 +129,20 @@ function laneHead(app, run) {
     },
     paint(frame) {
       const now = frame.header.runs[run];
-      const share = (/** @type {number | null} */ accuracy) => (accuracy === null ? "" : ` · ${(100 * accuracy).toFixed(1)} %`);
       facts.η.show(short(now.lr));
-      facts.training.show(short(now.loss) + share(now.accuracy));
-      facts.validation.show(short(now.validation_loss) + share(now.validation_accuracy));
+      facts.training.show(short(now.loss) + accuracyText(now.accuracy));
+      facts.validation.show(short(now.validation_loss) + accuracyText(now.validation_accuracy));
       facts.penalty.show(now.penalty ? short(now.penalty) : "");
       facts.parameters.show(grouped(now.parameters));
       ended.hidden = !now.ended;
       ended.textContent = now.ended ? `⚠ ${now.ended}` : "";
     },
   };
+}
+
+/** @param {number | null} accuracy */
+function accuracyText(accuracy) {
+  return accuracy === null ? "" : ` · ${(100 * accuracy).toFixed(1)} %`;
 }
 
 /**

@@ -83,7 +83,8 @@ export function encode(state) {
  */
 export function decode(text) {
   try {
-    const [version, view, lesson, data, runs, speed, landscape, momentum, initialization, ...rest] = listed(JSON.parse(plain(text)));
+    const values = listed(JSON.parse(plain(text)));
+    const [version, view, lesson, data, runs, speed, landscape, momentum, initialization, ...rest] = values;
     if (version !== VERSION || !VIEWS.includes(view) || rest.length) return null;
     return {
       view, lesson, speed,
