@@ -28,7 +28,7 @@ Array = NDArray[Any]
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
 PORTION = 0.01  # seconds of training between two looks at what the page wants
-IDLE = 0.5  # seconds
+LEFT = 10.0  # seconds without a request after which nobody looks: the training waits for the next one
 
 
 class Session:
@@ -52,7 +52,7 @@ class Session:
         self.lock = threading.Lock()  # of the runs, for a portion of steps or a request
         self._wanted = threading.Event()  # a request waits for the lock
         self._wake = threading.Condition()
-        self._closed = False
+        self._closed, self._asked = False, time.monotonic()
         self._begin(first or spec.default(own))
         self._thread = threading.Thread(target=self._train, name="nncore-playground", daemon=True)
         self._thread.start()
@@ -81,6 +81,7 @@ class Session:
     def _answer(self, request: Any) -> Answer:
         if not isinstance(request, Mapping) or request.get("type") not in REQUESTS:
             raise ValueError(f"type must be one of {', '.join(REQUESTS)}, got {shown(request)}")
+        self._attend()
         self._wanted.set()
         with self.lock:
             self._wanted.clear()
@@ -229,11 +230,20 @@ class Session:
         """The training thread."""
         while not self._closed:
             with self._wake:
-                while not self.playing and not self._closed:
-                    self._wake.wait()
+                self._wake.wait_for(lambda: self._closed or (self.playing and self._attended()))
             self._portion()
             while self._wanted.is_set():  # let the page in
                 time.sleep(0.0002)
+
+    def _attended(self) -> bool:
+        return time.monotonic() - self._asked < LEFT
+
+    def _attend(self) -> None:
+        """A request has come."""
+        left, self._asked = not self._attended(), time.monotonic()
+        if left:
+            with self._wake:
+                self._wake.notify_all()
 
     def _portion(self) -> None:
         """Steps of about 10 ms, as many as are due."""

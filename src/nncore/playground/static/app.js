@@ -102,8 +102,9 @@ export class Playground {
    * @param {[number, number]} axes
    */
   async look(grid, axes) {
+    const example = this.example ?? this.#shownExample();
     /** @type {any} */
-    const frame = await this.ask({ type: "frame", grid, inspect: this.selected, example: this.example, axes });
+    const frame = await this.ask({ type: "frame", grid, inspect: this.selected, example, axes });
     if (frame.header.start !== this.#pointsOf) {
       this.points = await this.ask({ type: "points" });
       this.#pointsOf = frame.header.start;
@@ -112,6 +113,11 @@ export class Playground {
     }
     this.frame = frame;
     this.listener.painted();
+  }
+
+  /** Without a choice: in step mode the first example of the batch; the first picture, so that all units show something. */
+  #shownExample() {
+    return this.frame?.header.runs[0].batch?.[0] ?? (this.points?.header.image ? 0 : null);
   }
 }
 

@@ -12,7 +12,10 @@ import { grouped, h } from "./dom.js";
  */
 
 const TABS = [
-  ["network", "Network"], ["landscape", "Landscapes"], ["momentum", "Momentum"], ["initialization", "Initialization"],
+  ["network", "Network"],
+  ["landscape", "Landscapes"],
+  ["momentum", "Momentum"],
+  ["initialization", "Initialization"],
   ["lessons", "Lessons"],
 ];
 const TENFOLD = 10; // positions of the speed's slider for a factor of ten
@@ -46,12 +49,18 @@ export function clock(app, actions) {
   const compare = deed("Compare two", "A second network on the same data, side by side", actions.compare);
   const [speed, counts] = [speedField(app), counters()];
   return {
-    el: h("div.clock", { role: "toolbar", "aria-label": "training" }, play,
+    el: h(
+      "div.clock",
+      { role: "toolbar", "aria-label": "training" },
+      play,
       deed("Step →", "One step of gradient descent (right arrow)", actions.step),
       deed("Epoch", "As many steps as there are batches", actions.epoch),
       deed("Phase by phase", "Forward, loss, backward, update, one after the other", actions.phase),
       deed("↺ Reset", "Back to step 0, with the same seed", actions.reset),
-      speed.el, counts.el, compare),
+      speed.el,
+      counts.el,
+      compare,
+    ),
     update() {
       speed.set(app.state.speed);
       compare.setAttribute("aria-pressed", String(app.state.runs.length > 1));
@@ -78,10 +87,14 @@ function deed(text, hint, act) {
 
 /** @param {App} app */
 function speedField(app) {
-  const moved = () => app.change((state) => { state.speed = speedAt(Number(slider.value)); });
+  const moved = () =>
+    app.change((state) => {
+      state.speed = speedAt(Number(slider.value));
+    });
   const limits = { min: "0", max: String(FASTEST), step: "1" };
   const slider = /** @type {HTMLInputElement} */ (
-    h("input", { type: "range", ...limits, "aria-label": "steps per second", oninput: moved }));
+    h("input", { type: "range", ...limits, "aria-label": "steps per second", oninput: moved })
+  );
   const text = h("output", {});
   return {
     el: h("label.speed", {}, h("span.name", {}, "speed"), slider, text),

@@ -4,7 +4,8 @@ import { h } from "./dom.js";
 
 /**
  * A canvas that fills its element's width; `draw` gets a context in CSS pixels.
- * @typedef {{ el: HTMLCanvasElement, size(): [number, number], draw(paint: (g: CanvasRenderingContext2D, width: number, height: number) => void): void }} Sheet
+ * @typedef {(g: CanvasRenderingContext2D, width: number, height: number) => void} Paint
+ * @typedef {{ el: HTMLCanvasElement, size(): [number, number], draw(paint: Paint): void }} Sheet
  */
 
 /**
@@ -65,6 +66,7 @@ export function ticks(from, to, count = 5) {
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= raw) || 10);
   const found = [];
-  for (let value = Math.ceil(from / step) * step; value <= to + step / 1e6; value += step) found.push(Math.abs(value) < step / 1e6 ? 0 : value);
+  for (let value = Math.ceil(from / step) * step; value <= to + step / 1e6; value += step)
+    found.push(Math.abs(value) < step / 1e6 ? 0 : value);
   return found;
 }

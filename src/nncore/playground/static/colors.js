@@ -4,8 +4,16 @@
 
 /** @type {RGB[]} classes in maps and points: orange, blue, green, purple, red, brown, pink, olive, cyan, gray */
 export const CLASSES = [
-  [230, 120, 20], [20, 115, 190], [0, 150, 110], [150, 90, 180], [200, 60, 50],
-  [130, 90, 70], [220, 120, 180], [140, 140, 30], [30, 170, 190], [110, 110, 110],
+  [230, 120, 20],
+  [20, 115, 190],
+  [0, 150, 110],
+  [150, 90, 180],
+  [200, 60, 50],
+  [130, 90, 70],
+  [220, 120, 180],
+  [140, 140, 30],
+  [30, 170, 190],
+  [110, 110, 110],
 ];
 
 /** @type {RGB} */
@@ -55,7 +63,13 @@ export function css(color, alpha = 1) {
  * @returns {RGB}
  */
 export function sequential(value) {
-  const stops = [[22, 32, 74], [36, 88, 140], [48, 150, 152], [130, 200, 120], [250, 235, 130]];
+  const stops = [
+    [22, 32, 74],
+    [36, 88, 140],
+    [48, 150, 152],
+    [130, 200, 120],
+    [250, 235, 130],
+  ];
   const at = Math.max(0, Math.min(0.9999, value || 0)) * (stops.length - 1);
   const low = stops[Math.floor(at)];
   const high = stops[Math.floor(at) + 1];

@@ -28,9 +28,19 @@ export function controlsView(app, run) {
   const fields = runFields(app, run);
   let task = "";
   const loss = h("div");
-  const el = h("div.controls", {},
-    fields.optimizer.el, fields.schedule.el, fields.batch_size.el, loss, fields.regularizer.el, fields.clip.el, fields.seed.el,
-    h("h3", {}, "Hidden layers"), layers.el);
+  const el = h(
+    "div.controls",
+    {},
+    fields.optimizer.el,
+    fields.schedule.el,
+    fields.batch_size.el,
+    loss,
+    fields.regularizer.el,
+    fields.clip.el,
+    fields.seed.el,
+    h("h3", {}, "Hidden layers"),
+    layers.el,
+  );
   return {
     el,
     update() {
@@ -59,7 +69,11 @@ function taskOf(app) {
  */
 function lossField(app, run) {
   const choices = app.catalog.losses[taskOf(app) === "regression" ? "regression" : "classification"];
-  return choiceField("loss", choices, (name) => app.change((state) => { state.runs[run].loss = name; }));
+  return choiceField("loss", choices, (name) =>
+    app.change((state) => {
+      state.runs[run].loss = name;
+    }),
+  );
 }
 
 /**
@@ -71,9 +85,10 @@ function lossField(app, run) {
 function runFields(app, run) {
   const { optimizers, schedules, regularizers, clips } = app.catalog;
   /** @param {keyof RunState} name @returns {(edit: (now: any) => any) => void} */
-  const edits = (name) => (edit) => void app.change((state) => {
-    /** @type {any} */ (state.runs[run])[name] = edit(state.runs[run][name]);
-  });
+  const edits = (name) => (edit) =>
+    void app.change((state) => {
+      /** @type {any} */ (state.runs[run])[name] = edit(state.runs[run][name]);
+    });
   /** @param {Parameter} parameter */
   const number = (parameter) => numberField(parameter, (value) => edits(/** @type {any} */ (parameter.name))(() => value));
   return {
@@ -93,11 +108,13 @@ function runFields(app, run) {
  */
 function layersEditor(app, run) {
   const chips = h("div.chips", { role: "group", "aria-label": "hidden layers" });
-  const fields = layerFields(app, (name, value) => app.change((state) => {
-    const layers = state.runs[run].layers;
-    const one = chosenLayer(app, run, layers);
-    for (const layer of one === null ? layers : [layers[one]]) /** @type {any} */ (layer)[name] = value;
-  }));
+  const fields = layerFields(app, (name, value) =>
+    app.change((state) => {
+      const layers = state.runs[run].layers;
+      const one = chosenLayer(app, run, layers);
+      for (const layer of one === null ? layers : [layers[one]]) /** @type {any} */ (layer)[name] = value;
+    }),
+  );
   const box = h("div.layer", {}, ...Object.values(fields).map((field) => field.el));
   return {
     el: h("div", {}, chips, box),
@@ -132,12 +149,15 @@ function chosenLayer(app, run, layers) {
  */
 function layerChips(app, run, layers, one) {
   const all = h("button.chip", { "aria-pressed": String(one === null), onclick: () => app.select(null) }, "All");
-  return [all, ...layers.map((layer, i) => {
-    const select = () => app.select({ run, kind: "layer", layer: i, unit: 0, input: 0 });
-    const hint = `Layer ${i + 1}: ${layer.units} units, ${layer.activation}`;
-    const looks = { "aria-pressed": String(one === i), "aria-label": hint, title: hint };
-    return h("button.chip", { ...looks, onclick: select }, String(i + 1));
-  })];
+  return [
+    all,
+    ...layers.map((layer, i) => {
+      const select = () => app.select({ run, kind: "layer", layer: i, unit: 0, input: 0 });
+      const hint = `Layer ${i + 1}: ${layer.units} units, ${layer.activation}`;
+      const looks = { "aria-pressed": String(one === i), "aria-label": hint, title: hint };
+      return h("button.chip", { ...looks, onclick: select }, String(i + 1));
+    }),
+  ];
 }
 
 /**
@@ -148,10 +168,11 @@ function layerChips(app, run, layers, one) {
  */
 function layerButtons(app, run, layers, one) {
   const at = one ?? layers.length - 1;
-  const add = () => app.change((state) => {
-    const now = state.runs[run].layers;
-    now.splice(at + 1, 0, { ...(now[at] || FIRST) });
-  });
+  const add = () =>
+    app.change((state) => {
+      const now = state.runs[run].layers;
+      now.splice(at + 1, 0, { ...(now[at] || FIRST) });
+    });
   const remove = () => app.change((state) => void state.runs[run].layers.splice(at, 1));
   const [full, none] = [layers.length >= app.catalog.limits.layers, !layers.length];
   return [

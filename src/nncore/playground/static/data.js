@@ -31,9 +31,15 @@ class DataPanel {
     this.fields = dataFields(app);
     this.pad = new Pad(app);
     this.sees = h("div", {}, h("h4", {}, "The networks see"), this.#features);
-    this.el = h("div.data", {},
+    this.el = h(
+      "div.data",
+      {},
       h("div.thumbnails", { role: "group", "aria-label": "data sets" }, ...this.thumbnails.map((one) => one.el)),
-      this.pad.el, this.#facts, ...Object.values(this.fields).map((field) => field.el), this.sees);
+      this.pad.el,
+      this.#facts,
+      ...Object.values(this.fields).map((field) => field.el),
+      this.sees,
+    );
   }
 
   update() {
@@ -49,13 +55,19 @@ class DataPanel {
     this.pad.el.hidden = kind !== "drawn";
     this.pad.update();
     this.sees.hidden = kind === "own" || !app.catalog.datasets.find((set) => set.name === kind)?.plane;
-    renewed(this.#features, app.catalog.features.map((feature) => featureButton(app, feature)));
+    renewed(
+      this.#features,
+      app.catalog.features.map((feature) => featureButton(app, feature)),
+    );
   }
 
   /** @param {string} name */
   #choose(name) {
     this.#drawing = name === "drawn" && !this.app.state.data.points.length;
-    if (!this.#drawing) this.app.change((state) => { state.data.kind = name; });
+    if (!this.#drawing)
+      this.app.change((state) => {
+        state.data.kind = name;
+      });
     this.update();
   }
 }
@@ -71,7 +83,10 @@ function dataFields(app) {
     { name: "seed", label: "seed", kind: "integer", default: 0 },
   ];
   /** @type {(name: string) => (value: number) => void} */
-  const edit = (name) => (value) => void app.change(({ data }) => { /** @type {any} */ (data)[name] = value; });
+  const edit = (name) => (value) =>
+    void app.change(({ data }) => {
+      /** @type {any} */ (data)[name] = value;
+    });
   return Object.fromEntries(parameters.map((parameter) => [parameter.name, numberField(parameter, edit(parameter.name))]));
 }
 
@@ -139,10 +154,11 @@ function symbol(g, name, width, height) {
  */
 function featureButton(app, { name, label }) {
   const on = app.state.data.features.includes(name);
-  const toggle = () => app.change(({ data }) => {
-    const left = app.catalog.features.filter((one) => data.features.includes(one.name) !== (one.name === name));
-    if (left.length) data.features = left.map((one) => one.name);
-    else app.say("The networks must see something");
-  });
+  const toggle = () =>
+    app.change(({ data }) => {
+      const left = app.catalog.features.filter((one) => data.features.includes(one.name) !== (one.name === name));
+      if (left.length) data.features = left.map((one) => one.name);
+      else app.say("The networks must see something");
+    });
   return h("button.chip", { "aria-pressed": String(on), onclick: toggle }, label);
 }

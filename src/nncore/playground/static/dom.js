@@ -33,7 +33,9 @@ export function short(value) {
   return plain.replaceAll("-", "−");
 }
 
+const GROUPS = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
 /** @param {number} count */
 export function grouped(count) {
-  return Math.round(count).toLocaleString("en-US");
+  return GROUPS.format(count);
 }

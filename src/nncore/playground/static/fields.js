@@ -17,7 +17,8 @@ import { h } from "./dom.js";
 export function choiceField(label, options, changed) {
   const entries = options.map((option) => h("option", { value: option.name }, option.label));
   const select = /** @type {HTMLSelectElement} */ (
-    h("select", { "aria-label": label, onchange: () => changed(select.value) }, ...entries));
+    h("select", { "aria-label": label, onchange: () => changed(select.value) }, ...entries)
+  );
   return {
     el: h("label.field", {}, h("span.name", {}, label), select),
     set(name) {
@@ -124,7 +125,12 @@ function sliderStep({ minimum = 0, maximum = 1, scale, kind }) {
 export function parameterField(parameter, changed) {
   const { kind, label, name, choices = [] } = parameter;
   if (kind === "flag") return flagField(label, name, changed);
-  if (kind === "choice") return choiceField(label, choices.map((choice) => ({ name: choice, label: choice })), changed);
+  if (kind === "choice")
+    return choiceField(
+      label,
+      choices.map((choice) => ({ name: choice, label: choice })),
+      changed,
+    );
   return numberField(kind === "fraction" ? { minimum: 0, maximum: 1, ...parameter } : parameter, changed);
 }
 
@@ -163,10 +169,12 @@ export function namedField(label, choices, none, changed) {
  * @returns {Record<string, Field>}
  */
 function parameterFields(parameters, changed) {
-  return Object.fromEntries(parameters.map((parameter) => {
-    const edit = (/** @type {any} */ value) => changed((now) => now && { ...now, [parameter.name]: value });
-    return [parameter.name, parameterField(parameter, edit)];
-  }));
+  return Object.fromEntries(
+    parameters.map((parameter) => {
+      const edit = (/** @type {any} */ value) => changed((now) => now && { ...now, [parameter.name]: value });
+      return [parameter.name, parameterField(parameter, edit)];
+    }),
+  );
 }
 
 /**

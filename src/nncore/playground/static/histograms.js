@@ -78,7 +78,7 @@ function layerCard() {
         span(layer.z),
         span(layer.delta),
         percent(layer.dead),
-        ...[weight, gradient, change / weight].map(threeDigits),
+        ...[weight, gradient, (change ?? NaN) / (weight ?? NaN)].map(threeDigits),
       ];
       texts.forEach((text, i) => {
         if (values[i].textContent !== text) values[i].textContent = text;

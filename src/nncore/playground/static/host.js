@@ -58,7 +58,8 @@ function hostOver(address, opened) {
   /** @param {any} content */
   function send(content) {
     const text = JSON.stringify(content);
-    const refuse = (/** @type {string} */ message) => queueMicrotask(() => tell("msg:custom", { type: "refused", id: content.id, message }));
+    const refuse = (/** @type {string} */ message) =>
+      queueMicrotask(() => tell("msg:custom", { type: "refused", id: content.id, message }));
     if (socket.readyState !== WebSocket.OPEN) refuse("the connection is lost");
     else if (new TextEncoder().encode(text).length > LARGEST) refuse("this is too large to be sent");
     else socket.send(text);

@@ -14,13 +14,20 @@ const LOOK = 5000; // ms to see what happens before the answer is told
  * @returns {import("./types").View}
  */
 export function lessonsView(app, run) {
-  const list = lessonList(app, (id) => app.change((state) => { state.lesson = id; }));
+  const list = lessonList(app, (id) =>
+    app.change((state) => {
+      state.lesson = id;
+    }),
+  );
   const place = h("div.lesson-place");
   /** @type {LessonCard | null} */
   let card = null;
   /** @type {string | null} */
   let shown = null;
-  const leave = () => app.change((state) => { state.lesson = null; });
+  const leave = () =>
+    app.change((state) => {
+      state.lesson = null;
+    });
   return {
     el: h("div.lessons", {}, place, list.el),
     update() {
@@ -83,11 +90,15 @@ class LessonCard {
     const group = `${lesson.id}-${Math.random()}`; // radio buttons of several playgrounds on one page stay apart
     this.options = lesson.predictions.map((text, i) => prediction(group, text, () => this.#predict(i)));
     const close = h("button.quiet", { "aria-label": "close the lesson", title: "Close the lesson", onclick: leave }, "×");
-    this.el = h("section.lesson", { "aria-label": lesson.title },
+    this.el = h(
+      "section.lesson",
+      { "aria-label": lesson.title },
       h("header", {}, h("span.deck", {}, `Deck ${lesson.deck}`), h("h2", {}, lesson.title), close),
       h("p.question", {}, lesson.question),
       h("fieldset", {}, h("legend", {}, "Your prediction"), ...this.options.map((option) => option.el)),
-      h("div.row", {}, this.#start, this.#show), this.answer);
+      h("div.row", {}, this.#start, this.#show),
+      this.answer,
+    );
   }
 
   close() {

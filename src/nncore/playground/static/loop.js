@@ -47,12 +47,14 @@ export class Loop {
 
   #rest() {
     this.fps = this.#last = 0;
-    return /** @type {Promise<void>} */ (new Promise((resolve) => {
-      const timer = setTimeout(resolve, IDLE);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    }));
+    return /** @type {Promise<void>} */ (
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, IDLE);
+        this.#wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      })
+    );
   }
 }

@@ -48,9 +48,14 @@ class Page {
     this.root.classList.toggle("page", Boolean(host.page));
     this.root.dataset.theme = recall("theme") || preferredTheme();
     this.app = new Playground(host, this.root, {
-      updated: () => this.#update(), painted: () => this.#paint(), said: (message) => this.notice.say(message),
+      updated: () => this.#update(),
+      painted: () => this.#paint(),
+      said: (message) => this.notice.say(message),
     });
-    this.loop = new Loop(() => this.#look(), () => !this.#lost && this.#tab === "network");
+    this.loop = new Loop(
+      () => this.#look(),
+      () => !this.#lost && this.#tab === "network",
+    );
     this.address = host.page ? new Address((state) => this.#enter(state)) : null;
     this.sizes = new ResizeObserver(() => requestAnimationFrame(() => this.#resized()));
     this.#listen();
@@ -98,7 +103,10 @@ class Page {
    * @param {import("./types").State | null} state
    */
   #greet(session, state) {
-    return this.app.hello(session, state).then(() => true, (error) => void this.app.say(reason(error)));
+    return this.app.hello(session, state).then(
+      () => true,
+      (error) => void this.app.say(reason(error)),
+    );
   }
 
   get #tab() {
@@ -109,7 +117,9 @@ class Page {
   #go(tab) {
     this.#listing = tab === "lessons";
     if (this.#listing || tab === this.app.state.view) return this.#update();
-    this.app.change((state) => { state.view = /** @type {any} */ (tab); });
+    this.app.change((state) => {
+      state.view = /** @type {any} */ (tab);
+    });
   }
 
   /** @param {import("./types").Lesson} lesson */

@@ -166,7 +166,11 @@ class MapPanel {
   #drawPlane(points, map) {
     const { app, axes } = this;
     const { range, batch } = /** @type {FrameMessage} */ (this.#last).header.runs[this.run];
-    const plane = mapPlane(this.#canvas.el.clientWidth, points.header.task === "regression" && !points.header.line, shownBox(points, axes));
+    const plane = mapPlane(
+      this.#canvas.el.clientWidth,
+      points.header.task === "regression" && !points.header.line,
+      shownBox(points, axes),
+    );
     const chosen = app.example ?? batch?.[0] ?? null;
     const names = axisNames(app, axes);
     const line = this.#last?.arrays[`${this.run}/line`]?.data ?? null;

@@ -34,7 +34,7 @@ function phaseStrip() {
     els: [el, note],
     /**
      * @param {string | null} phase
-     * @param {number} loss
+     * @param {number | null} loss
      */
     show(phase, loss) {
       el.hidden = note.hidden = phase === null;

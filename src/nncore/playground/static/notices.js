@@ -45,8 +45,15 @@ function textDialog(root, text) {
   const area = /** @type {HTMLTextAreaElement} */ (h("textarea", { readonly: true, "aria-label": "Python code" }));
   area.value = text;
   const close = h("button.primary", { onclick: () => dialog.close() }, "Close");
-  const dialog = /** @type {HTMLDialogElement} */ (h("dialog", { "aria-label": "Copy as Python" },
-    h("p", {}, "The browser did not allow to copy. Copy from here:"), area, close));
+  const dialog = /** @type {HTMLDialogElement} */ (
+    h(
+      "dialog",
+      { "aria-label": "Copy as Python" },
+      h("p", {}, "The browser did not allow to copy. Copy from here:"),
+      area,
+      close,
+    )
+  );
   dialog.addEventListener("close", () => dialog.remove());
   root.append(dialog);
   dialog.showModal();

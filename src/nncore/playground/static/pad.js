@@ -105,7 +105,9 @@ export class Pad {
   async #keep(points) {
     this.#draft = points;
     if (points.length >= FEWEST) {
-      await this.app.change((state) => { Object.assign(state.data, { kind: "drawn", points }); });
+      await this.app.change((state) => {
+        Object.assign(state.data, { kind: "drawn", points });
+      });
       if (this.#draft === points) this.#draft = null;
     }
     this.update();
@@ -114,12 +116,15 @@ export class Pad {
   /** @param {number} tool */
   #choose(tool) {
     this.#tool = tool;
-    renewed(this.#tools, [0, 1, 2, ERASER].map((one) => {
-      const looks = { "aria-pressed": String(one === tool) };
-      const button = h("button.chip", { ...looks, onclick: () => this.#choose(one) }, one < 0 ? "Erase" : `Class ${one}`);
-      if (one >= 0) button.style.setProperty("--dot", css(CLASSES[one]));
-      return button;
-    }));
+    renewed(
+      this.#tools,
+      [0, 1, 2, ERASER].map((one) => {
+        const looks = { "aria-pressed": String(one === tool) };
+        const button = h("button.chip", { ...looks, onclick: () => this.#choose(one) }, one < 0 ? "Erase" : `Class ${one}`);
+        if (one >= 0) button.style.setProperty("--dot", css(CLASSES[one]));
+        return button;
+      }),
+    );
   }
 }
 

@@ -80,8 +80,23 @@ const SKETCHES = [
   [/circle|ring/, rings],
   [/xor/, () => overPlane((x, y) => Number(x * y > 0))],
   [/check|chess/, () => overPlane((x, y) => Math.abs(Math.floor(1.5 * x + 9) + Math.floor(1.5 * y + 9)) % 2)],
-  [/gauss|three|blobs|clusters/, () => clouds([[-0.5, -0.45], [0.55, -0.3], [0, 0.55]])],
-  [/two|cloud|linear/, () => clouds([[-0.45, -0.4], [0.45, 0.4]])],
+  [
+    /gauss|three|blobs|clusters/,
+    () =>
+      clouds([
+        [-0.5, -0.45],
+        [0.55, -0.3],
+        [0, 0.55],
+      ]),
+  ],
+  [
+    /two|cloud|linear/,
+    () =>
+      clouds([
+        [-0.45, -0.4],
+        [0.45, 0.4],
+      ]),
+  ],
   [/plane|slope/, () => overPlane((x, y) => (x + y + 2) / 4)],
   [/hill|bump|peak/, () => overPlane((x, y) => bump(x - 0.4, y - 0.4) + bump(x + 0.4, y + 0.4))],
   [/^sine/, () => dots(40, (_, share) => [1.8 * share - 0.9, 0.7 * Math.sin(8 * share), 0.5])],

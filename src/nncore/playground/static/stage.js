@@ -83,7 +83,10 @@ function lane(app, run) {
   const middle = h("div.lane-middle", {}, h("div.panel.network-panel", {}, network.el));
   const right = h("div.lane-right", {}, h("div.panel.map-panel", {}, map.el));
   return {
-    map, views, middle, right,
+    map,
+    views,
+    middle,
+    right,
     el: h("section.lane", { "aria-label": `network ${LETTERS[run]}` }, head.el, middle, right),
     controls: folding(titled("Network", run), "controls-panel", controls.el),
     histograms: folding(titled("Histograms", run), "histograms-panel", histograms.el),
@@ -119,8 +122,14 @@ function laneHead(app, run) {
   const facts = Object.fromEntries(FACTS.map((title) => [title, fact(title)]));
   const ended = h("span.ended", { role: "status", hidden: true });
   return {
-    el: h("header.lane-head", {}, h("span.letter", {}, LETTERS[run]), name,
-      h("span.facts", {}, ...Object.values(facts).map((one) => one.el)), ended),
+    el: h(
+      "header.lane-head",
+      {},
+      h("span.letter", {}, LETTERS[run]),
+      name,
+      h("span.facts", {}, ...Object.values(facts).map((one) => one.el)),
+      ended,
+    ),
     update() {
       const optimizer = app.state.runs[run]?.optimizer;
       if (!optimizer) return;

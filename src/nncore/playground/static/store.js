@@ -71,10 +71,19 @@ function plain(encoded) {
  */
 export function encode(state) {
   const runs = state.runs.map((run) => packed(RUN, { ...run, layers: run.layers.map((layer) => packed(LAYER, layer)) }));
-  return base64(JSON.stringify([
-    VERSION, state.view, state.lesson, packed(DATA, state.data), runs, state.speed,
-    packed(LANDSCAPE, state.landscape), packed(MOMENTUM, state.momentum), packed(INITIALIZATION, state.initialization),
-  ]));
+  return base64(
+    JSON.stringify([
+      VERSION,
+      state.view,
+      state.lesson,
+      packed(DATA, state.data),
+      runs,
+      state.speed,
+      packed(LANDSCAPE, state.landscape),
+      packed(MOMENTUM, state.momentum),
+      packed(INITIALIZATION, state.initialization),
+    ]),
+  );
 }
 
 /**
@@ -87,7 +96,9 @@ export function decode(text) {
     const [version, view, lesson, data, runs, speed, landscape, momentum, initialization, ...rest] = values;
     if (version !== VERSION || !VIEWS.includes(view) || rest.length) return null;
     return {
-      view, lesson, speed,
+      view,
+      lesson,
+      speed,
       data: unpacked(DATA, data),
       runs: listed(runs).map(decodedRun),
       landscape: unpacked(LANDSCAPE, landscape),

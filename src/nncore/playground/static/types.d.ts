@@ -122,7 +122,8 @@ export interface Inspect { run: number; kind: "unit" | "weight" | "layer"; layer
 
 export interface Welcome {
   type: "welcome"; session: string; catalog: Catalog; lessons: Lesson[]; state: State; own: boolean; // own: X and y were given
-  version: string; start: number; // start: changes with every reset
+  version: string; start: number; playing: boolean; // start: changes with every reset
+  message: string | null; // why the state of the address could not be taken
 }
 export interface Adopted { type: "adopted"; state: State; start: number } // as it was understood: numbers in range, fields complete
 export interface Refused { type: "refused"; message: string } // nothing has changed
@@ -171,8 +172,8 @@ export interface FrameRun {
   batches: number; // steps per epoch
   lr: number; // in the next step
   parameters: number;
-  loss: number; validation_loss: number; accuracy: number | null; validation_accuracy: number | null;
-  penalty: number;
+  loss: number | null; validation_loss: number | null; accuracy: number | null; validation_accuracy: number | null;
+  penalty: number | null;
   ended: string | null; // why it can't go on: it diverged
   phase: "update" | "forward" | "loss" | "backward"; // what was done last
   layers: FrameLayer[]; // dense layers: hidden ones, then the output
@@ -188,7 +189,7 @@ export interface FrameLayer {
   activation: string; norm: string | null; dropout: number;
   z: [number, number]; delta: [number, number]; // ranges of the histograms
   dead: number; // share of units whose h is 0 for all examples
-  norms: [number, number, number]; // ‖W‖, ‖∂l/∂W‖, ‖ΔW‖ of the last step
+  norms: [number | null, number | null, number | null]; // ‖W‖, ‖∂l/∂W‖, ‖ΔW‖ of the last step
 }
 
 /** Every number of a unit, a weight or a layer, with its formula. */
