@@ -49,10 +49,11 @@ class Process:
             stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment,
         )  # fmt: skip
         assert self.process.stdout is not None
-        first = self.process.stdout.readline()
+        first = self.process.stdout.readline()  # the second line is for people
         if "http://" not in first:
             raise RuntimeError(first + self.process.communicate()[1])
         self.address = first.split()[-1]
+        self.process.stdout.readline()
 
     @property
     def port(self) -> int:

@@ -63,7 +63,7 @@ class Server:
             self._serve_page, sock=listening, process_request=lambda _, request: site.answer(request), compression=None,
             max_size=LARGEST, open_timeout=OPENING, close_timeout=CLOSING, server_header=None, logger=_log,
         )  # fmt: skip
-        self._thread = threading.Thread(target=self._server.serve_forever, name="nncore playground")
+        self._thread = threading.Thread(target=self._server.serve_forever, name="nncore playground", daemon=True)
         self._thread.start()
 
     def wait(self) -> None:
@@ -127,8 +127,8 @@ def encoded(header: dict[str, Any], data: bytes) -> str | bytes:
 def run(make: Callable[[], Session], port: int = 0, token: str | None = None, browser: bool = True) -> None:
     """Serve until Ctrl-C."""
     server = Server(make, port, token)
-    print(f"nncore playground: {server.address}\nCtrl-C stops it.", flush=True)
     try:
+        print(f"nncore playground: {server.address}\nCtrl-C stops it.", flush=True)
         if browser:  # in a thread, as a browser in the terminal does not return
             threading.Thread(target=webbrowser.open, args=[server.address], daemon=True).start()
         server.wait()
