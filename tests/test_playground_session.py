@@ -385,6 +385,18 @@ def test_the_script_makes_the_same_bits(session: Session, seed: int) -> None:
         np.testing.assert_array_equal(twin(text), session.runs[0].model.parameters)
 
 
+@pytest.mark.parametrize("name", nn.landscapes.LANDSCAPES)
+def test_the_script_of_a_race(session: Session, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    landscape = {**session.state["landscape"], "name": name, "steps": 20}
+    landscape["racers"] = [{"name": "adam", "lr": 0.05}, {"name": "newton"}, {"name": "lbfgs"}]
+    ask(session, "state", state={**session.state, "view": "landscape", "landscape": landscape})
+    _, arrays = ask(session, "landscape", landscape=landscape)
+    space: dict[str, Any] = {}
+    exec(ask(session, "code")[0]["text"], space)
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    np.testing.assert_array_equal(space["path"].theta[-1].astype(np.float32), arrays["2/path"][-1])
+
+
 # ---- lessons
 
 

@@ -7,12 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from nncore import layers
-from nncore.playground import datasets, spec
+from nncore.landscapes import LANDSCAPES, Landscape
+from nncore.playground import datasets, race, racers, spec
 from nncore.playground.run import Run, Segment, same_network, same_optimizer
 from nncore.schedules import Schedule
+from nncore.second_order import FullBatchOptimizer
 
-__all__ = ["script", "source"]
+__all__ = ["race_script", "script", "source"]
 
+RACE = """for optimizer in optimizers:
+    try:
+        path = optimizer.minimize(f, {start}, steps={steps})
+        print(optimizer, path.theta[-1], path.loss[-1])
+    except (ValueError, nn.DivergenceError) as error:
+        print(optimizer, error)
+"""
 STEPS = '''
 def steps(count):
     """The first batches of the next epoch, which counts as an epoch."""
@@ -39,8 +48,25 @@ def source(value: Any) -> str:
         if name != "name" and kept != default:
             by_place = default is inspect.Parameter.empty and not given
             given.append(source(kept) if by_place else f"{name}={source(kept)}")
-    home = "nn.schedules" if isinstance(value, Schedule) else "nn"
-    return f"{home}.{type(value).__name__}({', '.join(given)})"
+    return f"{_home(value)}.{type(value).__name__}({', '.join(given)})"
+
+
+def _home(value: Any) -> str:
+    homes = {Schedule: "nn.schedules", Landscape: "nn.landscapes", FullBatchOptimizer: "nn.second_order"}
+    return next((home for base, home in homes.items() if isinstance(value, base)), "nn")
+
+
+def race_script(state: Mapping[str, Any]) -> str:
+    """The race on a landscape, as a program."""
+    lines = ["import nncore as nn", "", f"f = nn.landscapes.{_landscape(state)}", "optimizers = ["]
+    lines += [f"    {source(racers.racer(racer))}," for racer in state["racers"]]
+    return "\n".join([*lines, "]", RACE.format(**state)])
+
+
+def _landscape(state: Mapping[str, Any]) -> str:
+    if state["name"] == "quadratic":
+        return f"Quadratic({state['eigenvalues']}, rotation={race.ROTATION!r})"
+    return f"{LANDSCAPES[state['name']].__name__}()"
 
 
 def _argument(kept: Any, actual: Any) -> Any:

@@ -198,6 +198,9 @@ class Session:
         return frame.points(self.examples)
 
     def code(self, request: Mapping[str, Any]) -> Answer:
+        """What is seen as a program: the race on a landscape, else the runs."""
+        if self.state["view"] == "landscape" and self.state["landscape"]["name"] != "network":
+            return {"type": "code", "text": script.race_script(self.state["landscape"])}, {}
         text = "\n\n".join(script.script(run, self.state["data"], number) for number, run in enumerate(self.runs))
         return {"type": "code", "text": text}, {}
 

@@ -35,6 +35,7 @@ export function navigation(go, actions) {
     /** @param {string} tab */
     show(tab) {
       for (const button of tabs) button.setAttribute("aria-current", button.dataset.tab === tab ? "page" : "false");
+      copy.hidden = !["network", "landscape"].includes(tab);
     },
   };
 }
