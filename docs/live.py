@@ -21,6 +21,7 @@ from nncore.playground.bundle import STATIC, bundle
 from nncore.program.compiled import Compiled
 from nncore.program.recording import ModelTape
 from nncore.program.stages import stages
+from nncore.training.loop import TrainingLoop
 
 FOLDER = Path(__file__).parent / "live"
 SCRIPT = "live_network.js"
@@ -47,6 +48,7 @@ def programs() -> tuple[str, dict[str, Any]]:
     model = own.model
     data = own._data(*next(iter(DATA.values())))
     loop = own._loop(data, BATCH, nn.samplers.Shuffled())
+    assert isinstance(loop, TrainingLoop)  # Adam takes gradient steps
     training = loop.program
     training.coming.take(STEPS, loop.per_epoch)
     (_, _, X), (_, _, y) = binds = training.binds(data)

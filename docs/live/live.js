@@ -78,6 +78,6 @@ class Live {
     if (losses.length) facts.push(`loss ${short(losses[losses.length - 1])}`);
     if (this.elapsed) facts.push(`${grouped((1000 * step) / this.elapsed)} steps a second`);
     if (step) facts.push(`a step takes ${((1000 * this.computing) / step).toFixed(1)} µs`);
-    this.facts.textContent = facts.join(" · ");
+    this.facts.textContent = `${facts.join(" · ")}. Computed in this page, by nncore's compiled core.`;
   }
 }
