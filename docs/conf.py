@@ -28,6 +28,7 @@ extensions = [
     "findable",
     "gallery",
     "links",
+    "live",
     "offline",
     "op_table",
     "registry",

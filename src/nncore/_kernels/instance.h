@@ -1,4 +1,4 @@
-/* All kernels in one precision: included twice by isa.h, with `real` float and double. */
+/* All kernels in one precision: included twice by table.h, with `real` float and double. */
 #include "math/simd.h"
 #include "math/elementary.h"
 #include "math/gemm.h"
