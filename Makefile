@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo dev test lint agreement serial sanitize bench bench-kernels docs clean
+.PHONY: demo dev test lint lint-javascript agreement serial sanitize bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/demo.py
@@ -22,6 +22,15 @@ lint: $(VENV)/installed-lint
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python tests/helpers/typed_examples.py
+	$(MAKE) lint-javascript
+
+# The playground's page. Types are checked where there is npm, which brings the checker; the library needs neither.
+TSC := npx --yes --package typescript@5.9 tsc --noEmit --allowJs --checkJs --strict --target es2022 --module es2022 \
+	--moduleResolution bundler --lib es2022,dom,dom.iterable
+
+lint-javascript:
+	@if command -v npx >/dev/null; then $(TSC) src/nncore/playground/static/*.js; \
+	else echo "the types of the JavaScript are not checked: there is no npx, which comes with npm"; fi
 
 # Built into a folder of its own, beside the installed package.
 SERIAL := build/serial

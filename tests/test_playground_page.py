@@ -94,6 +94,7 @@ class Watched:
 
     def enter(self, box: Locator, value: float) -> dict[str, Any]:
         """The state after a number was typed."""
+        self.page.wait_for_timeout(400)  # until what the change before has renewed is there
         box.fill(str(value))
         return self.change(lambda: box.press("Enter"))
 
@@ -174,7 +175,7 @@ def test_steps_and_keys(watched: Watched) -> None:
     page.keyboard.press("ArrowRight")
     watched.until(lambda: watched.steps() == 2)
     button(page, "Epoch").click()
-    batches = watched.replies[-1]["runs"][0]["batches"]
+    batches = watched.frame()["runs"][0]["batches"]
     watched.until(lambda: watched.steps() == batches)
     page.locator(".counts").click()
     page.keyboard.press("Space")
