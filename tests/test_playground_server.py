@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import re
 import signal
 import socket
@@ -393,6 +394,16 @@ def test_refused_arguments(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_port_that_is_in_use(server: Server) -> None:
     with pytest.raises(OSError, match=f"port {port(server)} cannot be used: Address already in use"):
         Server(Echo, port(server))
+
+
+def test_a_closed_output_pipe() -> None:
+    """The reader of the address is gone: an end without a traceback, and without a server that is left over."""
+    read, write = os.pipe()
+    os.close(read)
+    with os.fdopen(write, "wb") as pipe:
+        command = [sys.executable, "-m", "nncore", "play", "--no-browser"]
+        done = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
 def test_without_websockets() -> None:

@@ -62,7 +62,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         parser.print_help()
         return 0
     try:
-        options.run(options)
+        lines = options.run(options)
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, ImportError, OSError) as error:
@@ -76,6 +76,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print(f"nncore {options.command}: interrupted", file=sys.stderr)
         return 130
+    for line in lines:
+        print(line)
     return 0
 
 
@@ -105,11 +107,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _compare(options: argparse.Namespace) -> None:
-    result = _compared(options)
-    print(result)
-    if options.out:
-        print(f"plot: {options.out}")
+def _compare(options: argparse.Namespace) -> list[str]:
+    """What is printed."""
+    return [str(_compared(options)), *([f"plot: {options.out}"] if options.out else [])]
 
 
 def _compared(options: argparse.Namespace) -> landscapes.Comparison:

@@ -25,8 +25,8 @@ def add_parser(commands: Any) -> None:
     play.set_defaults(run=run)
 
 
-def run(options: argparse.Namespace) -> None:
-    """Serve the page until Ctrl-C."""
+def run(options: argparse.Namespace) -> list[str]:
+    """Serve the page until Ctrl-C; no more is printed then."""
     if not 0 <= options.port < 1 << 16:
         raise ValueError(f"--port must be from 0 to 65535, got {options.port}")
     if options.token is not None and not re.fullmatch(r"[\w-]{8,64}", options.token, re.ASCII):
@@ -35,3 +35,4 @@ def run(options: argparse.Namespace) -> None:
     from nncore.playground.session import Session
 
     server.run(Session, options.port, options.token, browser=not options.no_browser)
+    return []
