@@ -28,7 +28,7 @@ export function unpack(entries, bytes) {
  * @param {Host} host
  */
 export function connect(host) {
-  let last = 0;
+  let last = Math.floor(Math.random() * 2 ** 40); // two displays of a widget hear each other's replies
   /** @type {Map<number, { resolve: (message: any) => void, reject: (error: Error) => void }>} */
   const waiting = new Map();
 
