@@ -56,6 +56,8 @@ def playground(model: nn.Sequential | None = None, X: Any = None, y: Any = None,
 
 
 def _in_notebook() -> bool:
-    """Whether this is the kernel of a notebook."""
-    ipython = sys.modules.get("IPython")
+    """Whether this is the kernel of a notebook: Jupyter's (as in VS Code and Colab), or marimo's."""
+    ipython, marimo = sys.modules.get("IPython"), sys.modules.get("marimo")
+    if marimo is not None and marimo.running_in_notebook():
+        return True
     return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
