@@ -45,7 +45,7 @@ def _usage(header: _Header) -> list[str]:
     room = sum(size * sizes[kind] for kind, size in header.room.values())
     return [
         f"{name}_predict(x, y) computes one example. It needs {room} bytes of the stack, and no memory besides the constants.",
-        f"cc -std=c99 -D{name.upper()}_SELF_TEST -x c {name}.h -lm makes a program that returns 0 if it computes rightly.",
+        f"cc -std=c99 -D{name.upper()}_SELF_TEST -x c THIS_FILE -lm makes a program that returns 0 if it computes rightly.",
     ]
 
 
@@ -134,11 +134,9 @@ def _literal(text: str, suffix: str) -> str:
 
 def _self_test(plan: Plan, name: str, kind: str) -> str:
     """A main that computes the examples: 0 if each is as expected, to rounding."""
-    widest = max(
-        [step.weight.shape[1] if isinstance(step, (Dense, Recurrent)) else step.width for step in plan.steps], default=1
-    )
+    widths = [step.weight.shape[1] if isinstance(step, (Dense, Recurrent)) else step.width for step in plan.steps]
     finite = np.abs(plan.expected[np.isfinite(plan.expected)])
-    tolerance = 64 * np.finfo(plan.dtype).eps * math.sqrt(widest) * finite.max(initial=0)
+    tolerance = 64 * np.finfo(plan.dtype).eps * math.sqrt(max(widths, default=1)) * finite.max(initial=0)
     values = {"X": plan.examples, "Y": plan.expected}
     arrays = "".join(
         f"    static const {kind} {key}[{array.size}] = {{\n{_expected(array, SUFFIX[kind])}\n    }};\n"

@@ -1,4 +1,4 @@
-"""The functions of a C header: TYPE is the type of the numbers, NAME_ and the suffix of a function are prefixed to it.
+"""The functions of a C header: TYPE is the type of the numbers, EXP and TANH the functions for it.
 
 No function allocates; x and y may be the same array where a function works number by number.
 """
@@ -17,7 +17,7 @@ static inline void cast(const FROM *x, TYPE *y, int n) {
 static inline void dense(const TYPE *W, const TYPE *b, const TYPE *x, TYPE *y, int units, int inputs) {
     for (int u = 0; u < units; u++) {
         TYPE sum = b[u];
-        for (int i = 0; i < inputs; i++) sum += W[u * inputs + i] * x[i];
+        for (int i = 0; i < inputs; i++) sum += *W++ * x[i];
         y[u] = sum;
     }
 }

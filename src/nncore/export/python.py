@@ -33,9 +33,8 @@ def write(plan: Plan, stem: str) -> bytes:
     body = [f"h = np.asarray(X, dtype={_first_dtype(plan)}).reshape(len(X), {plan.inputs})"]
     for number, step in enumerate(plan.steps, 1):
         body += _lines(step, number, arrays)
-    body.append(
-        "return h" if len(plan.output_shape) == 1 else f"return h.reshape(len(h), {', '.join(map(str, plan.output_shape))})"
-    )
+    shape = ", ".join(map(str, plan.output_shape))
+    body.append("return h" if len(plan.output_shape) == 1 else f"return h.reshape(len(h), {shape})")
     shapes = [f"(n, {', '.join(map(str, shape))})" for shape in (plan.input_shape, plan.output_shape)]
     head = "".join(f"# {line}\n" for line in about(plan))
     imports = "import math\n\n" * any("math." in line for line in body) + "import numpy as np\n"
@@ -96,7 +95,8 @@ def _recurrent(step: Recurrent, constant: Any) -> list[str]:
     W, b = constant("W", step.weight), constant("b", step.bias)
     U, c = constant("U", step.recurrent_weight), constant("c", step.recurrent_bias)
     lines = [
-        f"x, h, states = h.reshape(len(h), {step.steps}, {step.weight.shape[1]}), np.zeros((len(h), {step.units}), h.dtype), []",
+        f"x, states = h.reshape(len(h), {step.steps}, {step.weight.shape[1]}), []",
+        f"h = np.zeros((len(h), {step.units}), h.dtype)",
         f"for t in range({step.steps}):",
         f"    a, p = x[:, t] @ {W}.T + {b}, h @ {U}.T + {c}",
         *CELLS[step.cell],
