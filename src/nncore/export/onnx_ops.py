@@ -18,8 +18,9 @@ def _softplus(g: Any, z: str) -> str:
 
 
 def _expm1(g: Any, z: str, alpha: float) -> str:
-    """z for z > 0, otherwise α (eᶻ − 1)."""
-    below = g.op("Mul", alpha, g.op("Sub", g.op("Exp", g.op("Min", z, 0.0)), 1.0))
+    """z for z > 0, otherwise α (eᶻ − 1), as eᶻ − 1 = 2 t / (1 − t), t = tanh(z/2), which loses no digits near 0."""
+    t = g.op("Tanh", g.op("Mul", 0.5, g.op("Min", z, 0.0)))
+    below = g.op("Mul", 2 * alpha, g.op("Div", t, g.op("Sub", 1.0, t)))
     return str(g.op("Where", g.op("Greater", z, 0.0), z, below))
 
 

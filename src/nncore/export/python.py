@@ -30,8 +30,10 @@ FORMULAS = {  # h is the input, {0} the first constant. No result is NaN, nor a 
 def write(plan: Plan, stem: str) -> bytes:
     """The module, as UTF-8."""
     arrays: list[str] = []
-    body = [f"h = np.asarray(X, dtype={_first_dtype(plan)}).reshape(len(X), {plan.inputs})"]
-    for number, step in enumerate(plan.steps, 1):
+    first = next(iter(plan.steps), None)
+    dtype = first.dtype if isinstance(first, Cast) else plan.dtype  # scalers take the numbers as they are given
+    body = [f"h = np.asarray(X, dtype=np.{dtype}).reshape(len(X), {plan.inputs})"]
+    for number, step in enumerate(plan.steps[isinstance(first, Cast) :], 1):
         body += _lines(step, number, arrays)
     shape = ", ".join(map(str, plan.output_shape))
     body.append("return h" if len(plan.output_shape) == 1 else f"return h.reshape(len(h), {shape})")
@@ -41,11 +43,6 @@ def write(plan: Plan, stem: str) -> bytes:
     doc = f'    """The outputs {shapes[1]} for the rows of X {shapes[0]}."""\n'
     text = f"{head}\n{imports}\n{''.join(arrays)}\n\ndef predict(X):\n{doc}" + "".join(f"    {line}\n" for line in body)
     return text.encode()
-
-
-def _first_dtype(plan: Plan) -> str:
-    """Scalers take the numbers as they are given, in double precision."""
-    return f"np.{plan.steps[0].dtype if plan.steps and isinstance(plan.steps[0], Cast) else plan.dtype}"
 
 
 def _lines(step: Step, number: int, arrays: list[str]) -> list[str]:

@@ -264,13 +264,13 @@ class Sequential(Network):
 
         Examples
         --------
-        >>> import os, tempfile
+        >>> import pathlib, tempfile
         >>> import nncore as nn
         >>> model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=2, seed=1)
-        >>> path = os.path.join(tempfile.mkdtemp(), "xor.py")
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "xor.py")
         >>> model.export(path)
-        >>> print(open(path).read().partition("def")[2])
-         predict(X):
+        >>> print(path.read_text().partition("def ")[2])
+        predict(X):
             \"\"\"The outputs (n, 1) for the rows of X (n, 2).\"\"\"
             h = np.asarray(X, dtype=np.float32).reshape(len(X), 2)
             h = h @ W1.T + b1
