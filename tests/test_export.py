@@ -273,6 +273,8 @@ def test_self_test_where_the_inverse_of_a_scaler_is_infinite(tmp_path: Path) -> 
     model.target_scaler = nn.data.RobustScaler(smooth_clip=2.0).fit(np.random.default_rng(0).normal(size=(20, 3)))
     model.export(tmp_path / "net.h")
     assert "INFINITY" in (tmp_path / "net.h").read_text()
+    model.export(tmp_path / "net.py")
+    assert np.isposinf(run_python(tmp_path / "net.py", np.zeros((2, 2)))[:, 0]).all()
     assert subprocess.run([compiled(tmp_path / "net.h", C, "-DNET_SELF_TEST")]).returncode == 0
 
 

@@ -13,6 +13,7 @@ __all__ = ["write"]
 
 ARRAYS = {"float32": "Float32Array", "float64": "Float64Array", "int64": "Int32Array"}
 CALLED = {"simple_rnn": ("dense", "recurrent"), "gru": ("dense", "recurrent"), "gelu": ("erfc",)}  # by other functions
+SIZED = {"dense", "normalize", "simple_rnn", "gru"}  # the others see the number of numbers, which comes first, from x
 PRECISION = {
     "float32": "All computation is in double precision: results differ by the rounding of the float32 model, about 1e-6.",
     "float64": "All computation is in double precision, as in the model.",
@@ -32,7 +33,8 @@ def write(plan: Plan, stem: str) -> bytes:
             functions[helper] = HELPERS[helper]
         name = _function(step, call.helper, number, functions)
         arrays += [_array(f"{key}{number}", array) for key, array in call.arrays.items()]
-        arguments = [*(f"{key}{number}" for key in call.arrays), "h", *map(repr, call.numbers)]
+        sizes = call.numbers[call.helper not in SIZED :]
+        arguments = [*(f"{key}{number}" for key in call.arrays), "h", *map(repr, sizes)]
         lines.append(f"h = {name}({', '.join(arguments)});")
     head = "".join(f"// {line}\n" for line in [*about(plan), PRECISION[str(plan.dtype)]])
     body = "".join(f"  {line}\n" for line in [*lines, "return h;"])

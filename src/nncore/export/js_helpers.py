@@ -66,11 +66,11 @@ const gru = (...args) =>
 """,
     "clip": """\
 // x / sqrt(1 + (x / limit)^2)
-const clip = (x, n, limit) => x.map((v) => v / Math.hypot(1, v / limit));
+const clip = (x, limit) => x.map((v) => v / Math.hypot(1, v / limit));
 """,
     "unclip": """\
 // x / sqrt(1 - (x / limit)^2), infinite from the limit on
-const unclip = (x, n, limit) =>
+const unclip = (x, limit) =>
   x.map((v) => {
     const share = Math.min(Math.max(v / limit, -1), 1);
     return v / Math.sqrt((1 - share) * (1 + share));

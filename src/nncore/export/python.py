@@ -69,7 +69,8 @@ def _lines(step: Step, number: int, arrays: list[str]) -> list[str]:
     if isinstance(step, Clip):
         return [f"share = np.clip(h / {step.limit!r}, -1e150, 1e150)", f"h = {step.limit!r} * share / np.sqrt(1 + share**2)"]
     if isinstance(step, Unclip):
-        return [f"share = np.clip(h / {step.limit!r}, -1, 1)", "h = h / np.sqrt((1 - share) * (1 + share))"]
+        root = "np.sqrt((1 - share) * (1 + share))"  # 0 from the limit on
+        return [f"share = np.clip(h / {step.limit!r}, -1, 1)", 'with np.errstate(divide="ignore"):', f"    h = h / {root}"]
     return [f"h = h.astype(np.{step.dtype})"]
 
 
