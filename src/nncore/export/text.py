@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
-
-import numpy as np
 
 from nncore._version import __version__
 from nncore.export.plan import Plan
@@ -46,7 +45,8 @@ def about(plan: Plan) -> list[str]:
         ("output", plan.output_shape, plan.target_names),
     ):
         order = "" if len(shape) == 1 else f", of shape {shape}, row by row"
-        lines.append(f"{what}: {np.prod(shape)} numbers{order}" + (f": {_listed(names)}" if names else ""))
+        many = math.prod(shape)
+        lines.append(f"{what}: {many} number{'s' * (many > 1)}{order}" + (f": {_listed(names)}" if names else ""))
     return lines
 
 
