@@ -24,7 +24,7 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"data", "distributed", "figures", "initializers", "schedules"},
     {"program"},
     {"layers", "losses", "optimizers", "samplers"},
-    {"constraints", "history", "regularizers"},
+    {"constraints", "export", "history", "regularizers"},
     {"model"},
     {"callbacks"},
     {"second_order"},

@@ -303,6 +303,16 @@ class BatchRenorm(BatchNorm):
             super()._emit_tangent(tape, x, y, arrays)
 
 
+def inference_constants(layer: BatchNorm) -> tuple[Array, Array, Array]:
+    """Center, factor and offset of all channels at inference, y = (x − center) factor + offset, in double precision."""
+    center, factor, offset = np.zeros(layer.channels), np.ones(layer.channels), np.zeros(layer.channels)
+    chosen = slice(None) if layer.units is None else list(layer.units)
+    center[chosen] = layer.running_mean
+    factor[chosen] = (layer.weight if layer.affine else 1) / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)
+    offset[chosen] = layer.bias if layer.affine else 0
+    return center, factor, offset
+
+
 def _units(units: Sequence[int]) -> tuple[int, ...]:
     if isinstance(units, (str, Mapping)) or not isinstance(units, (Sequence, np.ndarray)):
         raise TypeError(f"units must be a list of channel numbers, got {shown(units)}")

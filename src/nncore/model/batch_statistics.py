@@ -9,7 +9,8 @@ import numpy as np
 from nncore._utils import fields
 from nncore.data.sparse import SparseRows
 from nncore.layers import BatchNorm, Dense
-from nncore.layers.base import Array, Layer
+from nncore.layers.base import Layer
+from nncore.layers.batch_norm import inference_constants
 from nncore.model.network import Network
 from nncore.program.compiled import Compiled
 from nncore.program.recording import ModelTape
@@ -74,9 +75,9 @@ def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
         for name in (*source.parameters, *source.states):
             getattr(layer, name)[...] = getattr(source, name)
         if layer.name in pairs and isinstance(layer, Dense):
-            scale, shift = _constants(pairs[layer.name])
-            bias = layer.bias * scale + shift
-            layer.weight[...], layer.bias[...] = layer.weight * scale[:, None], bias
+            center, factor, offset = inference_constants(pairs[layer.name])
+            bias = (layer.bias - center) * factor + offset
+            layer.weight[...], layer.bias[...] = layer.weight * factor[:, None], bias
     if X is None:
         X = np.random.default_rng(0).standard_normal((256, *model.input_shape))
         X = X if model.input_scaler is None else model.input_scaler.inverse_transform(X)
@@ -89,13 +90,3 @@ def _check_foldable(before: Layer | None, layer: BatchNorm) -> None:
         raise ValueError(f"{layer.name} cannot be folded: it needs a Dense layer directly before it, got {what}")
     if not layer.track_running_stats:
         raise ValueError(f"{layer.name} cannot be folded: it has no running averages")
-
-
-def _constants(layer: BatchNorm) -> tuple[Array, Array]:
-    """Scale and shift of all channels, y = scale x + shift, in double precision."""
-    scale, shift = np.ones(layer.channels), np.zeros(layer.channels)
-    chosen = slice(None) if layer.units is None else list(layer.units)
-    rstd = 1 / np.sqrt(layer.running_var.astype(np.float64) + layer.eps)
-    scale[chosen] = rstd * (layer.weight if layer.affine else 1)
-    shift[chosen] = (layer.bias if layer.affine else 0) - layer.running_mean * scale[chosen]
-    return scale, shift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -240,6 +241,47 @@ class Sequential(Network):
         A file at a path is written atomically. See `Trainer.save`.
         """
         files.save_model(self, path)
+
+    def export(self, path: str | bytes | PathLike[str]) -> None:
+        """Write what ``predict`` computes to a file that needs no nncore; the suffix of ``path`` chooses the format.
+
+        ========== ====================================================================================================
+        ``.onnx``  a graph for ONNX Runtime and others, with any number of examples
+        ``.h``     a C header, also C++: ``void NAME_predict(const float *x, float *y)`` for one example, with a self-test
+        ``.py``    a Python module with ``predict(X)``, which needs NumPy only
+        ``.js``    a JavaScript module with ``predict(x)`` for one example, arrays of numbers in and out
+        ========== ====================================================================================================
+
+        Scalers are part of it. Results agree with ``predict`` up to rounding. The file is written atomically.
+
+        Raises
+        ------
+        TypeError
+            For a layer or a scaler that is not nncore's own: only their Python code knows what they compute.
+        ValueError
+            For another suffix, parameters that are not finite, and a batch normalization that takes the statistics of the
+            rows predicted together.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile
+        >>> import nncore as nn
+        >>> model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=2, seed=1)
+        >>> path = pathlib.Path(tempfile.mkdtemp(), "xor.py")
+        >>> model.export(path)
+        >>> print(path.read_text().partition("def ")[2])
+        predict(X):
+            \"\"\"The outputs (n, 1) for the rows of X (n, 2).\"\"\"
+            h = np.asarray(X, dtype=np.float32).reshape(len(X), 2)
+            h = h @ W1.T + b1
+            h = np.tanh(h)
+            h = h @ W3.T + b3
+            return h
+        <BLANKLINE>
+        """
+        from nncore.export import export
+
+        export(self, path)
 
     def __repr__(self) -> str:
         return f"Sequential({list(self.layers)!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"

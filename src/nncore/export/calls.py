@@ -1,0 +1,45 @@
+"""The steps as calls of the helper functions that the C header and the JavaScript module have under the same names."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from nncore.export.steps import Activation, Affine, Array, Clip, Dense, Normalize, Recurrent, Select, Step, Unclip
+
+__all__ = ["Call", "call_of"]
+
+
+class Call(NamedTuple):
+    """A helper, the arrays that it gets first, and the numbers that it gets last."""
+
+    helper: str
+    arrays: dict[str, Array]
+    numbers: tuple[float, ...]
+    room: int = 0  # numbers of scratch space
+
+
+def call_of(step: Step) -> Call:
+    """The call that computes a step."""
+    if isinstance(step, Dense):
+        return Call("dense", {"W": step.weight, "b": step.bias}, step.weight.shape)
+    if isinstance(step, Affine):
+        return Call("affine", step._asdict(), (step.width,))
+    if isinstance(step, Normalize):
+        sizes = (step.groups, step.width // step.groups, int(step.centered), step.eps)
+        return Call("normalize", {"weight": step.weight, "bias": step.bias}, sizes)
+    if isinstance(step, Recurrent):
+        return _recurrent(step)
+    if isinstance(step, Select):
+        return Call("select", {"columns": step.columns}, (step.width,))
+    if isinstance(step, (Clip, Unclip)):
+        return Call(type(step).__name__.lower(), {}, (step.width, step.limit))
+    helper = step.kernel if isinstance(step, Activation) else "cast"
+    return Call(helper, {}, (step.width,))
+
+
+def _recurrent(step: Recurrent) -> Call:
+    arrays: dict[str, Any] = {
+        "W": step.weight, "b": step.bias, "U": step.recurrent_weight, "c": step.recurrent_bias,
+    }  # fmt: skip
+    sizes = (step.steps, step.weight.shape[1], step.units, int(step.sequences), step.keep)
+    return Call(step.cell, arrays, sizes, 2 * len(step.bias))
