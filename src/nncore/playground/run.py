@@ -12,7 +12,6 @@ from nncore.errors import DivergenceError
 from nncore.playground import spec
 from nncore.playground.datasets import Examples
 from nncore.playground.steps import Steps
-from nncore.training import Trainer
 
 __all__ = ["PHASES", "Run", "Segment", "same_network", "same_optimizer", "same_weights"]
 
@@ -84,10 +83,7 @@ class Run:
     def _train(self, epochs: int) -> None:
         """A trainer for the network as it is, which has seen some epochs."""
         state, examples = self.state, self.examples
-        self.trainer = Trainer(
-            self.model, spec.loss(state), spec.optimizer(state), regularizer=spec.regularizer(state), clip=spec.clip(state),
-            metrics=["accuracy"] if examples.classes else [], seed=state["seed"],
-        )  # fmt: skip
+        self.trainer = spec.trainer(self.model, state, ["accuracy"] if examples.classes else [])
         self.trainer.epochs_done = self.first_epoch = epochs
         self.steps = Steps(self.trainer, examples.X, examples.y, min(state["batch_size"], len(examples.X)))
 

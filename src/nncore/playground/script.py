@@ -95,16 +95,19 @@ def script(run: Run, data: Mapping[str, Any], number: int = 0) -> str:
 def _data(run: Run, data: Mapping[str, Any]) -> list[str]:
     kind, entry = data["kind"], datasets.DATASETS[data["kind"]]
     if kind == "own":
-        lines = ["P, y = X, y  # your data, X as float32"]
+        form = ".reshape(-1).astype(np.int64)" if run.examples.classes else ".reshape(-1, 1).astype(np.float32)"
+        lines = [f"P, y = np.asarray(X, np.float32), np.asarray(y){form}  # X and y are your data"]
     elif kind == "drawn":
         lines = [f"drawn = np.array({data['points']}, np.float32)", "P, y = drawn[:, :2], drawn[:, 2].astype(int)"]
     else:
-        lines = [f"P, y = {entry.source.format(**data)}"]
+        assert entry.make is not None
+        given = ", ".join(f"{name}={value!r}" for name, value in entry.arguments(data).items())
+        lines = [f"P, y = nn.data.{entry.make.__name__}({given})"]
         if kind == "digits":
             lines += [f"P, y = P[:{data['n']}], y[:{data['n']}]"]
     lines.append(f"train, validation = nn.data.train_validation_split(P, y, {data['split']}, seed={data['seed']})")
     if run.examples.features:
-        columns = ", ".join(datasets.FEATURES[name][1] for name in run.examples.features)
+        columns = ", ".join(datasets.FEATURES[name].source for name in run.examples.features)
         lines += ["x1, x2 = P.T", f"X = np.column_stack([{columns}]).astype(np.float32)"]
     else:
         lines += ["X = P"]
