@@ -120,7 +120,7 @@ class Run:
             before = self.model.parameters.copy()
             done += self.steps.run(count - done)
             self.last_update = self.model.parameters - before
-        except DivergenceError as error:
+        except (DivergenceError, ValueError) as error:  # ValueError: of a schedule, from this step on
             self.ended = str(error)
         if self.steps.loop.failure is not None:
             self.ended = str(self.steps.loop.failure)
@@ -128,6 +128,18 @@ class Run:
         if self.step == self.next_point(self.step - done) or self.ended:
             self._measure()
         return done
+
+    def take_all(self, count: int) -> int:
+        """Take steps, as many as can be taken. Returns how many."""
+        first = self.step
+        while self.step < first + count and not self.ended:
+            self.take(first + count - self.step)
+        return self.step - first
+
+    def behind(self, other: Run) -> int:
+        """Steps until this run has seen as many examples as another one on the same data; negative if it is ahead."""
+        epochs, of, to = other.trainer.epochs_done - self.trainer.epochs_done, other.steps, self.steps
+        return epochs * to.per_epoch + of.position * to.per_epoch // of.per_epoch - to.position
 
     def next_point(self, step: int | None = None) -> int:
         """The step of the next point of the curves."""

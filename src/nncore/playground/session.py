@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.fields import count
+from nncore._utils.fields import choice, count
 from nncore._version import __version__
 from nncore.errors import DivergenceError
 from nncore.playground import catalog, datasets, frame, initialization, momentum, race, script, spec
@@ -20,6 +21,7 @@ from nncore.playground.clock import Clock
 from nncore.playground.datasets import Own
 from nncore.playground.lessons import LESSONS
 from nncore.playground.moment import Moment
+from nncore.playground.parameters import filled
 from nncore.playground.run import Run, same_weights
 
 __all__ = ["Session"]
@@ -28,6 +30,7 @@ Array = NDArray[Any]
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
 PORTION = 0.01  # seconds of training between two looks at what the page wants
+MOST_STEPS = 1_000_000  # of a request
 LEFT = 10.0  # seconds without a request after which nobody looks: the training waits for the next one
 
 
@@ -50,6 +53,7 @@ class Session:
         self.start = 0  # changes with every reset
         self.playing = False
         self.lock = threading.Lock()  # of the runs, for a portion of steps or a request
+        self._answering = threading.Lock()  # requests come from several threads, and share the views
         self._wanted = threading.Event()  # a request waits for the lock
         self._wake = threading.Condition()
         self._closed, self._asked = False, time.monotonic()
@@ -71,22 +75,22 @@ class Session:
         """The reply to a request of ``types.d.ts``: a header, and the bytes of its arrays."""
         identity = request.get("id") if isinstance(request, Mapping) else None
         try:
-            header, arrays = self._answer(request)
-        except (ValueError, TypeError, KeyError, OverflowError, DivergenceError, MemoryError, ImportError) as error:
-            what = f"{shown(error.args[0])} is missing" if isinstance(error, KeyError) and error.args else str(error)
-            header, arrays = {"type": "refused", "message": what}, {}
+            with self._answering:
+                header, arrays = self._answer(request)
+        except Exception as error:  # whatever it is, the page must hear of it, or it waits for ever
+            header, arrays = {"type": "refused", "message": _reason(error)}, {}
         header = {**header, "id": identity if isinstance(identity, (int, str)) else None}
         return message(header, arrays) if arrays else (header, b"")
 
     def _answer(self, request: Any) -> Answer:
-        if not isinstance(request, Mapping) or request.get("type") not in REQUESTS:
-            raise ValueError(f"type must be one of {', '.join(REQUESTS)}, got {shown(request)}")
+        kind = request.get("type") if isinstance(request, Mapping) else request
+        answer = REQUESTS[choice("type", kind, tuple(REQUESTS))]
         self._attend()
         self._wanted.set()
         with self.lock:
             self._wanted.clear()
-            answer = REQUESTS[request["type"]](self, request)
-        return answer() if callable(answer) else answer
+            reply = answer(self, request)
+        return reply() if callable(reply) else reply
 
     def hello(self, request: Mapping[str, Any]) -> Answer:
         """Who is there, and what there is to choose from. A session that is new takes the page's state."""
@@ -94,8 +98,8 @@ class Session:
         if given is not None and request.get("session") != self.name:
             try:
                 self._adopt(given)
-            except (ValueError, TypeError) as error:
-                refused = str(error)
+            except Exception as error:
+                refused = _reason(error)
         header = {
             "type": "welcome", "session": self.name, "catalog": catalog.catalog(), "lessons": LESSONS, "state": self.state,
             "own": self.own is not None, "version": __version__, "start": self.start, "playing": self.playing,
@@ -115,9 +119,10 @@ class Session:
         if not same or state["data"] != before["data"]:
             self._begin(state)
         else:
-            for wanted in state["runs"]:
+            changed = [(run, wanted) for run, wanted in zip(self.runs, state["runs"], strict=True) if wanted != run.state]
+            for _, wanted in changed:
                 Run(wanted, self.examples)  # raises for what does not fit together, before anything has changed
-            for run, wanted in zip(self.runs, state["runs"], strict=True):
+            for run, wanted in changed:
                 run.adopt(wanted)
             self.views = [run.model.copy() for run in self.runs]
             self.state = state
@@ -151,13 +156,13 @@ class Session:
 
     def step(self, request: Mapping[str, Any]) -> Answer:
         self.playing = False
-        self._advance_to(self.runs[0].step + count("steps", request["steps"], 1, below=1_000_001))
+        self._advance(count("steps", request["steps"], below=MOST_STEPS + 1))
         return DONE
 
     def epoch(self, request: Mapping[str, Any]) -> Answer:
         self.playing = False
-        first = self.runs[0].steps
-        self._advance_to(self.runs[0].step + first.per_epoch - first.position)
+        steps = self._leader().steps
+        self._advance(steps.per_epoch - steps.position)
         return DONE
 
     def phase(self, request: Mapping[str, Any]) -> Answer:
@@ -168,31 +173,17 @@ class Session:
 
     def frame(self, request: Mapping[str, Any]) -> Any:
         """The pictures are computed from copies, while the training goes on."""
-        wanted = {"grid": 30, "inspect": None, "example": None, "axes": [0, 1], **request}
-        self._check_frame(wanted)
+        wanted = frame.checked(request, self.examples)
         moments = [Moment.of(run, view) for run, view in zip(self.runs, self.views, strict=True)]
         header = {"type": "frame", "start": self.start, "playing": self.playing, "rate": self.clock.measured()}
 
         def pictures() -> Answer:
-            headers, arrays = [], {}
-            for number, moment in enumerate(moments):
-                one, own = frame.frame_run(moment, wanted, number)
-                headers.append(one)
-                arrays.update(own)
-            return {**header, "runs": headers}, arrays
+            with np.errstate(all="ignore"):  # of networks that diverge
+                runs = [frame.frame_run(moment, wanted, number) for number, moment in enumerate(moments)]
+            arrays = {name: array for _, own in runs for name, array in own.items()}
+            return {**header, "runs": [run for run, _ in runs]}, arrays
 
         return pictures
-
-    def _check_frame(self, wanted: Mapping[str, Any]) -> None:
-        count("grid", wanted["grid"], 4, below=101)
-        if wanted["example"] is not None:
-            count("example", wanted["example"], 0, below=len(self.examples.X))
-        for axis in wanted["axes"]:
-            count("axes", axis, 0, below=max(2, self.examples.P.shape[1]))
-        if wanted["inspect"] is not None:
-            for name in ("run", "layer", "unit"):
-                count(f"inspect.{name}", wanted["inspect"][name], 0)
-            count("inspect.input", wanted["inspect"].get("input", -1) + 1, 0)
 
     def points(self, request: Mapping[str, Any]) -> Answer:
         return frame.points(self.examples)
@@ -205,28 +196,33 @@ class Session:
         return {"type": "code", "text": text}, {}
 
     def landscape(self, request: Mapping[str, Any]) -> Any:
-        run, view = self.runs[0], self.views[0]
-        Moment.of(run, view)
-        network = (view, self.examples.X, self.examples.y, run.trainer.loss, run.trainer.regularizer)
-        return lambda: race.answer(request["landscape"], network)
+        given = filled("landscape", request["landscape"], spec.LANDSCAPE)
+        moment = Moment.of(self.runs[0], self.views[0])
+        network = (moment.view, self.examples.X, self.examples.y, moment.run.trainer.loss, moment.run.trainer.regularizer)
+        return lambda: race.answer(given, network)
 
     def momentum(self, request: Mapping[str, Any]) -> Any:
-        return lambda: momentum.answer(request["momentum"])
+        given = filled("momentum", request["momentum"], spec.STATE["momentum"])
+        return lambda: momentum.answer(given)
 
     def initialization(self, request: Mapping[str, Any]) -> Any:
-        return lambda: initialization.answer(request["initialization"])
+        given = filled("initialization", request["initialization"], spec.STATE["initialization"])
+        return lambda: initialization.answer(given)
 
     # ---- training
 
-    def _advance_to(self, step: int) -> int:
-        """Bring all runs to the examples that the first one has seen at a step. Returns the steps taken."""
-        first, taken = self.runs[0], 0
-        while first.step < step and not first.ended:
-            taken += first.take(step - first.step)
-        for run in self.runs[1:]:
-            due = step if run.steps.per_epoch == first.steps.per_epoch else step * run.steps.per_epoch // first.steps.per_epoch
-            while run.step < due and not run.ended:
-                taken += run.take(due - run.step)
+    def _leader(self) -> Run:
+        """The first run that can go on; the others follow it."""
+        return next((run for run in self.runs if not run.ended), self.runs[0])
+
+    def _advance(self, steps: int) -> int:
+        """Take steps with the first run that can, and bring the others to the examples that it has seen. Returns all steps."""
+        taken = 0
+        while steps > 0 and not (first := self._leader()).ended:
+            done = first.take_all(steps)
+            steps, taken = steps - done, taken + done
+            for run in self.runs:
+                taken += run.take_all(run.behind(first))
         return taken
 
     def _train(self) -> None:
@@ -256,11 +252,18 @@ class Session:
             due = self.clock.due(PORTION)
             if due:
                 start = time.perf_counter()
-                taken = self._advance_to(self.runs[0].step + due)
+                taken = self._advance(due)
                 self.clock.took(due, taken, time.perf_counter() - start)
                 self.playing = self.playing and not all(run.ended for run in self.runs)
         if not due:
             time.sleep(min(self.clock.wait(), 0.05))
+
+
+def _reason(error: Exception) -> str:
+    """Why a request was refused, for the reader of the page."""
+    if isinstance(error, KeyError) and error.args:
+        return f"{shown(error.args[0])} is missing"
+    return str(error) if isinstance(error, (ValueError, TypeError, DivergenceError, ImportError)) else repr(error)
 
 
 DONE: Answer = ({"type": "done"}, {})
