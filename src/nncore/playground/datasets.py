@@ -168,7 +168,8 @@ def examples(state: State, own: Own | None) -> Examples:
     task = own.task if own and entry.name == "own" else entry.task
     classes = max(2, int(y.max()) + 1) if task == "classification" and len(y) else 0
     if len(P) < 4:
-        raise ValueError(f"there must be at least 4 examples, got {len(P)}: draw some points")
+        more = ": draw some points" if entry.name == "drawn" else ""
+        raise ValueError(f"there must be at least 4 examples, got {len(P)}{more}")
     train, validation = data.train_validation_split(P, y, state["split"], seed=state["seed"])
     line, two = P.shape[1] == 1, P.shape[1] == 2
     names = state["features"] if entry.plane and two else []
@@ -189,6 +190,6 @@ def _inputs(P: Array) -> list[str]:
 
 def _box(P: Array) -> tuple[float, float, float, float]:
     low, high = P.min(axis=0).astype(np.float64), P.max(axis=0).astype(np.float64)
-    margin = 0.1 * np.maximum(high - low, 1e-6)
+    margin = 0.1 * np.where(high > low, high - low, 1.0)
     a, b = (low - margin).tolist(), (high + margin).tolist()
     return a[0], b[0], a[1], b[1]

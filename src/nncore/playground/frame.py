@@ -92,7 +92,7 @@ def frame_run(moment: Moment, request: Mapping[str, Any], number: int) -> tuple[
     arrays |= pictures | surface | ({} if example is None else {"example": _example(moment, example, activations, deltas)})
     loss, validation_loss, accuracy, validation_accuracy = moment.now()
     header = {
-        "step": moment.step, "epoch": moment.epoch, "batches": moment.run.steps.per_epoch, "lr": moment.lr,
+        "step": moment.step, "epoch": moment.epoch, "batches": moment.run.steps.per_epoch, "lr": _finite(moment.lr),
         "parameters": int(moment.view.parameters.size), "loss": _finite(loss), "validation_loss": _finite(validation_loss),
         "accuracy": _finite(accuracy), "validation_accuracy": _finite(validation_accuracy), "penalty": _finite(moment.penalty),
         "ended": moment.ended, "phase": moment.phase, "layers": layers, "scales": scales, "range": values,
@@ -186,7 +186,7 @@ def _range(values: Array) -> list[float]:
 
 
 def _shares(values: Array, ends: Sequence[float]) -> Array:
-    finite = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)].astype(np.float64)  # the smallest numbers of float32 have no reciprocal there
     bins = ((finite - ends[0]) * (BINS / (ends[1] - ends[0]))).astype(np.intp)
     return np.bincount(np.minimum(bins, BINS - 1), minlength=BINS) / max(values.size, 1)
 

@@ -93,11 +93,9 @@ class Moment:
             view.state[:] = run.model.state
         optimizer = run.steps.loop.optimizer
         batch = None if run.phase == "update" else run.steps.next_batch()
-        values = optimizer.hyper_values(1, run.steps.per_epoch)
-        lr = float(values["lr"][0] if "lr" in values else vars(optimizer)["lr"])  # Rprop's is its first step
         return cls(
             run, view, blocks(view, run.state), run.state, run.step, run.trainer.epochs_done, run.phase, run.ended,
-            run.last_update, run.points, optimizer.state_dict(), batch, lr, run.penalty,
+            run.last_update, run.points, optimizer.state_dict(), batch, run.lr(), run.penalty,
         )  # fmt: skip
 
     @property

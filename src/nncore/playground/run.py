@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -89,10 +90,10 @@ class Run:
 
     # ---- changes
 
-    def adopt(self, state: State) -> None:
+    def adopt(self, state: State) -> Run:
         """Go on with other choices, from the next epoch on; the weights are kept, and the state of the same optimizer."""
         if state == self.state:
-            return
+            return self
         before, trainer, epochs = self.state, self.trainer, self.trainer.epochs_done + (self.steps.position > 0)
         past = [*self.segments, *([self.segment()] if any(self.segment()[1:]) else [])]
         self.state, self.ended, self.phase, self.segments = state, None, PHASES[0], past
@@ -102,6 +103,7 @@ class Run:
         self._train(epochs)
         if same_optimizer(before, state):
             self.trainer.optimizer.load_state_dict(trainer.optimizer.state_dict())
+        return self
 
     def segment(self) -> Segment:
         """The steps since the last change."""
@@ -136,11 +138,6 @@ class Run:
             self.take(first + count - self.step)
         return self.step - first
 
-    def behind(self, other: Run) -> int:
-        """Steps until this run has seen as many examples as another one on the same data; negative if it is ahead."""
-        epochs, of, to = other.trainer.epochs_done - self.trainer.epochs_done, other.steps, self.steps
-        return epochs * to.per_epoch + of.position * to.per_epoch // of.per_epoch - to.position
-
     def next_point(self, step: int | None = None) -> int:
         """The step of the next point of the curves."""
         step = self.step if step is None else step
@@ -165,6 +162,15 @@ class Run:
         self.penalty = rows[0].get("penalty", 0.0)
         row += [values["loss"] - self.penalty for values in rows] + [values.get("accuracy", np.nan) for values in rows]
         self.curve.append(tuple(row))
+
+    def lr(self) -> float:
+        """In the next step; NaN if the schedule has left the valid range."""
+        optimizer = self.steps.loop.optimizer
+        try:
+            values = optimizer.hyper_values(1, self.steps.per_epoch)
+        except ValueError:
+            return math.nan
+        return float(values["lr"][0] if "lr" in values else vars(optimizer)["lr"])  # Rprop's is its first step
 
     @property
     def points(self) -> Array:

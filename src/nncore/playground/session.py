@@ -11,18 +11,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._messages import shown
 from nncore._utils.fields import choice, count
 from nncore._version import __version__
-from nncore.errors import DivergenceError
 from nncore.playground import catalog, datasets, frame, initialization, momentum, race, script, spec
-from nncore.playground.arrays import message
+from nncore.playground.arrays import message, refused
 from nncore.playground.clock import Clock
 from nncore.playground.datasets import Own
 from nncore.playground.lessons import LESSONS
 from nncore.playground.moment import Moment
 from nncore.playground.parameters import filled
 from nncore.playground.run import Run, same_weights
+from nncore.playground.together import advance, leader
 
 __all__ = ["Session"]
 
@@ -66,8 +65,7 @@ class Session:
         with self._wake:
             self._closed, self.playing = True, False
             self._wake.notify_all()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        self._thread.join()
 
     # ---- requests
 
@@ -78,7 +76,7 @@ class Session:
             with self._answering:
                 header, arrays = self._answer(request)
         except Exception as error:  # whatever it is, the page must hear of it, or it waits for ever
-            header, arrays = {"type": "refused", "message": _reason(error)}, {}
+            header, arrays = refused(error), {}
         header = {**header, "id": identity if isinstance(identity, (int, str)) else None}
         return message(header, arrays) if arrays else (header, b"")
 
@@ -94,16 +92,16 @@ class Session:
 
     def hello(self, request: Mapping[str, Any]) -> Answer:
         """Who is there, and what there is to choose from. A session that is new takes the page's state."""
-        given, refused = request.get("state"), None
+        given, complaint = request.get("state"), None
         if given is not None and request.get("session") != self.name:
             try:
                 self._adopt(given)
             except Exception as error:
-                refused = _reason(error)
+                complaint = refused(error)["message"]
         header = {
             "type": "welcome", "session": self.name, "catalog": catalog.catalog(), "lessons": LESSONS, "state": self.state,
             "own": self.own is not None, "version": __version__, "start": self.start, "playing": self.playing,
-            "message": refused,
+            "message": complaint,
         }  # fmt: skip
         return header, {}
 
@@ -113,22 +111,23 @@ class Session:
 
     def _adopt(self, given: Any) -> None:
         """Take a state: go on with it where the networks stay the same, else start over. All or nothing."""
-        before, state = self.state, spec.completed(given, self.own)
-        pairs = list(zip(before["runs"], state["runs"], strict=False))
-        same = len(before["runs"]) == len(state["runs"]) and all(same_weights(*pair) for pair in pairs)
-        if not same or state["data"] != before["data"]:
-            self._begin(state)
+        state = spec.completed(given, self.own)
+        before, after = self.state["runs"], state["runs"]
+        if len(before) == len(after) and all(map(same_weights, before, after)) and state["data"] == self.state["data"]:
+            self._go_on(state)
         else:
-            changed = [(run, wanted) for run, wanted in zip(self.runs, state["runs"], strict=True) if wanted != run.state]
-            for _, wanted in changed:
-                Run(wanted, self.examples)  # raises for what does not fit together, before anything has changed
-            for run, wanted in changed:
-                run.adopt(wanted)
-            self.views = [run.model.copy() for run in self.runs]
-            self.state = state
+            self._begin(state)
         self.clock.rate = state["speed"]
         with self._wake:
             self._wake.notify_all()
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        """With the weights as they are; a run that has not begun starts anew, as initial weights depend on the activation."""
+        pairs = list(zip(self.runs, state["runs"], strict=True))
+        new = [run if wanted == run.state else Run(wanted, self.examples) for run, wanted in pairs]  # raises, or all fit
+        self.runs = [run.adopt(wanted) if run.step else made for made, (run, wanted) in zip(new, pairs, strict=True)]
+        self.views = [run.model.copy() for run in self.runs]
+        self.state = state
 
     def _begin(self, state: dict[str, Any]) -> None:
         """Start over from the seeds."""
@@ -156,13 +155,13 @@ class Session:
 
     def step(self, request: Mapping[str, Any]) -> Answer:
         self.playing = False
-        self._advance(count("steps", request["steps"], below=MOST_STEPS + 1))
+        advance(self.runs, count("steps", request["steps"], below=MOST_STEPS + 1))
         return DONE
 
     def epoch(self, request: Mapping[str, Any]) -> Answer:
         self.playing = False
-        steps = self._leader().steps
-        self._advance(steps.per_epoch - steps.position)
+        steps = leader(self.runs).steps
+        advance(self.runs, steps.per_epoch - steps.position)
         return DONE
 
     def phase(self, request: Mapping[str, Any]) -> Answer:
@@ -211,20 +210,6 @@ class Session:
 
     # ---- training
 
-    def _leader(self) -> Run:
-        """The first run that can go on; the others follow it."""
-        return next((run for run in self.runs if not run.ended), self.runs[0])
-
-    def _advance(self, steps: int) -> int:
-        """Take steps with the first run that can, and bring the others to the examples that it has seen. Returns all steps."""
-        taken = 0
-        while steps > 0 and not (first := self._leader()).ended:
-            done = first.take_all(steps)
-            steps, taken = steps - done, taken + done
-            for run in self.runs:
-                taken += run.take_all(run.behind(first))
-        return taken
-
     def _train(self) -> None:
         """The training thread."""
         while not self._closed:
@@ -252,18 +237,11 @@ class Session:
             due = self.clock.due(PORTION)
             if due:
                 start = time.perf_counter()
-                taken = self._advance(due)
+                taken = advance(self.runs, due)
                 self.clock.took(due, taken, time.perf_counter() - start)
                 self.playing = self.playing and not all(run.ended for run in self.runs)
         if not due:
             time.sleep(min(self.clock.wait(), 0.05))
-
-
-def _reason(error: Exception) -> str:
-    """Why a request was refused, for the reader of the page."""
-    if isinstance(error, KeyError) and error.args:
-        return f"{shown(error.args[0])} is missing"
-    return str(error) if isinstance(error, (ValueError, TypeError, DivergenceError, ImportError)) else repr(error)
 
 
 DONE: Answer = ({"type": "done"}, {})
