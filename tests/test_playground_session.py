@@ -334,9 +334,8 @@ def test_numbers_of_what_is_no_longer_there(session: Session, kind: str) -> None
 # ---- the script
 
 
-def twin(text: str) -> np.ndarray:
+def twin(text: str, **space: Any) -> np.ndarray:
     """θ after a script."""
-    space: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()):
         exec(text, space)
     return np.asarray(space["model"].parameters)
