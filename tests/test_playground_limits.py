@@ -17,6 +17,7 @@ import pytest
 import scipy.sparse
 from test_playground_session import FRAME, ask, changed, random_run, shown, twin
 
+import nncore as nn
 from nncore.playground import datasets, spec
 from nncore.playground.catalog import catalog
 from nncore.playground.datasets import FEATURES, Own
@@ -103,12 +104,37 @@ def test_odd_data_of_ones_own(name: str) -> None:
         assert bottom < top
         run = session.runs[0]
         if not run.ended:
-            np.testing.assert_array_equal(twin(script(run, session.state["data"]), X=X, y=y), run.model.parameters)
+            np.testing.assert_array_equal(twin(script([run], session.state["data"]), X=X, y=y), run.model.parameters)
     finally:
         session.close()
 
 
 # ---- choices
+
+
+MODELS: list[tuple[list[nn.layers.Layer], str]] = [
+    ([nn.Dense(8), nn.Tanh(), nn.Dense(3), nn.Softmax()], "must have layers as the playground makes them, .* got Softmax"),
+    ([nn.Dense(8, bias=False), nn.BatchNorm(), nn.ReLU(), nn.Dense(1)], "got Dense"),
+    ([nn.Dense(8, weight_init=nn.initializers.Normal(0.3)), nn.Dense(1)], "got Dense"),
+    ([nn.Dense(8), nn.LeakyReLU(0.3), nn.Dense(1)], "got LeakyReLU"),
+    ([nn.Dense(100), nn.Dense(1)], "units must be"),
+    ([nn.Tanh(), nn.Dense(1)], "must begin each hidden layer with Dense, got Tanh"),
+]
+
+
+@pytest.mark.parametrize(("layers", "message"), MODELS)
+def test_models_that_would_become_others(layers: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        spec.of_model(nn.Sequential(layers, input_shape=2), None)
+
+
+def test_a_model_of_ones_own() -> None:
+    layers = [nn.Dense(8), nn.BatchNorm(), nn.ReLU(), nn.Dropout(0.3), nn.Dense(5, weight_init="he_uniform"), nn.GELU(),
+              nn.Dense(2)]  # fmt: skip
+    model = nn.Sequential(layers, input_shape=2, seed=7)
+    session = Session(None, spec.of_model(model, None))
+    np.testing.assert_array_equal(session.runs[0].model.parameters, model.parameters)
+    session.close()
 
 
 def test_any_requests_in_any_order(session: Session) -> None:
@@ -235,17 +261,31 @@ def test_nothing_but_json() -> None:
 # ---- scripts
 
 
-def test_the_script_of_weights_of_another_activation(session: Session) -> None:
-    """Initial weights are those of the activation: changed before the first step they are new, changed later they are kept."""
-    relu = [{**spec.LAYER, "activation": "relu"}]
-    ask(session, "state", state=changed(session, layers=[spec.LAYER]))
-    ask(session, "state", state=changed(session, layers=relu))
+def test_the_script_of_layers_that_were_changed(session: Session) -> None:
+    """Initial weights depend on which layer they are in: with dropout they are others, but later they are kept."""
+    ask(session, "state", state=changed(session, layers=[spec.LAYER] * 2))
+    theta = session.runs[0].model.parameters.copy()
+    ask(session, "state", state=changed(session, layers=[{**spec.LAYER, "dropout": 0.2}] * 2))
+    assert (session.runs[0].model.parameters != theta).any()
     np.testing.assert_array_equal(twin(ask(session, "code")[0]["text"]), session.runs[0].model.parameters)
     ask(session, "step", steps=5)
     theta = session.runs[0].model.parameters.copy()
-    ask(session, "state", state=changed(session, layers=[spec.LAYER]))
+    ask(session, "state", state=changed(session, layers=[spec.LAYER] * 2))
     np.testing.assert_array_equal(session.runs[0].model.parameters, theta)
     np.testing.assert_array_equal(twin(ask(session, "code")[0]["text"]), theta)
+
+
+def test_the_script_of_two_runs_on_ones_own_data() -> None:
+    session = Session(Own.of(POINTS, POINTS[:, 0] > 0))
+    try:
+        ask(session, "state", state={**session.state, **two({"seed": 1}, {"seed": 2})})
+        ask(session, "step", steps=7)
+        text = ask(session, "code")[0]["text"]
+        np.testing.assert_array_equal(twin(text, X=POINTS, y=POINTS[:, 0] > 0), session.runs[1].model.parameters)
+        first = text[: text.index("# run B")]
+        np.testing.assert_array_equal(twin(first, X=POINTS, y=POINTS[:, 0] > 0), session.runs[0].model.parameters)
+    finally:
+        session.close()
 
 
 def test_the_script_of_a_run_that_diverged_and_went_on(session: Session) -> None:

@@ -122,7 +122,7 @@ class Session:
             self._wake.notify_all()
 
     def _go_on(self, state: dict[str, Any]) -> None:
-        """With the weights as they are; a run that has not begun starts anew, as initial weights depend on the activation."""
+        """With the weights as they are; a run that has not begun gets those of its layers: dropout is one, and changes them."""
         pairs = list(zip(self.runs, state["runs"], strict=True))
         new = [run if wanted == run.state else Run(wanted, self.examples) for run, wanted in pairs]  # raises, or all fit
         self.runs = [run.adopt(wanted) if run.step else made for made, (run, wanted) in zip(new, pairs, strict=True)]
@@ -191,8 +191,7 @@ class Session:
         """What is seen as a program: the race on a landscape, else the runs."""
         if self.state["view"] == "landscape" and self.state["landscape"]["name"] != "network":
             return {"type": "code", "text": script.race_script(self.state["landscape"])}, {}
-        text = "\n\n".join(script.script(run, self.state["data"], number) for number, run in enumerate(self.runs))
-        return {"type": "code", "text": text}, {}
+        return {"type": "code", "text": script.script(self.runs, self.state["data"])}, {}
 
     def landscape(self, request: Mapping[str, Any]) -> Any:
         given = filled("landscape", request["landscape"], spec.LANDSCAPE)
@@ -201,12 +200,10 @@ class Session:
         return lambda: race.answer(given, network)
 
     def momentum(self, request: Mapping[str, Any]) -> Any:
-        given = filled("momentum", request["momentum"], spec.STATE["momentum"])
-        return lambda: momentum.answer(given)
+        return lambda: momentum.answer(filled("momentum", request["momentum"], spec.STATE["momentum"]))
 
     def initialization(self, request: Mapping[str, Any]) -> Any:
-        given = filled("initialization", request["initialization"], spec.STATE["initialization"])
-        return lambda: initialization.answer(given)
+        return lambda: initialization.answer(filled("initialization", request["initialization"], spec.STATE["initialization"]))
 
     # ---- training
 

@@ -200,7 +200,7 @@ def of_model(model: Any, own: Own | None) -> State:
     Raises
     ------
     TypeError, ValueError
-        If it is no Sequential, or has layers that a state does not.
+        If it is no Sequential, or has layers, or arguments of layers, that a state does not.
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a Sequential, got {shown(model)}")
@@ -219,7 +219,20 @@ def of_model(model: Any, own: Own | None) -> State:
         found.append(layer)
     state = default(own)
     state["runs"][0] |= {"layers": found, "seed": model.seed}
-    return completed(state, own)
+    state = completed(state, own)
+    _check_kept(model.layers, [*hidden_layers(state["runs"][0]), layers.Dense(1)])
+    return state
+
+
+def _check_kept(given: Sequence[layers.Layer], made: Sequence[layers.Layer]) -> None:
+    """Raise if layers would lose something: of the output, units and initial weights are free."""
+    identity = layers.ACTIVATIONS["identity"]  # what follows a layer without activation
+    pairs = zip(*([layer for layer in each if type(layer) is not identity] for each in (given, made)), strict=True)
+    for layer, other in pairs:
+        free = {"name", "units", "weight_init"} if other is made[-1] else {"name"}
+        wanted, kept = ({key: x for key, x in each.config().items() if key not in free} for each in (layer, other))
+        if type(layer) is not type(other) or wanted != kept:
+            raise ValueError(f"model must have layers as the playground makes them, such as {shown(other)}, got {shown(layer)}")
 
 
 _KINDS: dict[str, Mapping[str, type]] = {
