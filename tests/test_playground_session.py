@@ -18,6 +18,7 @@ import nncore as nn
 from nncore.playground import catalog, datasets, spec
 from nncore.playground.datasets import Own
 from nncore.playground.lessons import LESSONS
+from nncore.playground.parameters import defaults
 from nncore.playground.run import Run
 from nncore.playground.session import Session
 
@@ -124,7 +125,7 @@ def test_every_choice_of_the_catalog_can_be_chosen(session: Session) -> None:
     single = [("optimizer", known["optimizers"]), ("schedule", known["schedules"]), ("regularizer", known["regularizers"])]
     for field, choices in [*single, ("clip", known["clips"])]:
         for choice in choices:
-            given = catalog.defaults(choice)
+            given = defaults(choice)
             header, _ = ask(session, "state", state=changed(session, **{"optimizer": adam, field: given}))
             assert header["type"] == "adopted", (given, header)
             assert header["state"]["runs"][0][field] == given
@@ -141,7 +142,7 @@ def test_every_number_of_the_catalog_can_be_moved_to_both_ends() -> None:
             for parameter in choice["parameters"]:
                 ends = parameter.get("choices") or [parameter[end] for end in ("minimum", "maximum") if end in parameter]
                 for value in ends:
-                    run = {**spec.RUN, field: {**catalog.defaults(choice), parameter["name"]: value}}
+                    run = {**spec.RUN, field: {**defaults(choice), parameter["name"]: value}}
                     spec.completed({"runs": [run]})
 
 
@@ -203,7 +204,8 @@ def test_bad_requests_are_refused(session: Session, request_: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted", [{"grid": 0}, {"grid": 10**6}, {"example": 10**6}, {"example": -1}, {"axes": [0, 9]}, {"inspect": {}},
+    "wanted", [{"grid": 0}, {"grid": 10**6}, {"example": 10**6}, {"example": -1}, {"axes": [0, 9]}, {"axes": [0]}, {"axes": 1},
+               {"inspect": 3}, {"inspect": {"kind": "net"}}, {"inspect": {"who": 0}}, {"fine": True},
                {"inspect": {"run": 0, "kind": "unit", "layer": -1, "unit": 0, "input": 0}}]
 )  # fmt: skip
 def test_bad_frames_are_refused(session: Session, wanted: Any) -> None:
@@ -332,9 +334,8 @@ def test_numbers_of_what_is_no_longer_there(session: Session, kind: str) -> None
 # ---- the script
 
 
-def twin(text: str) -> np.ndarray:
+def twin(text: str, **space: Any) -> np.ndarray:
     """θ after a script."""
-    space: dict[str, Any] = {}
     with contextlib.redirect_stdout(io.StringIO()):
         exec(text, space)
     return np.asarray(space["model"].parameters)
@@ -355,8 +356,8 @@ def random_layers(rng: random.Random) -> list[dict[str, Any]]:
 def random_run(rng: random.Random, task: str) -> dict[str, Any]:
     known, run = catalog.catalog(), {"layers": random_layers(rng), "loss": rng.choice(catalog.TASKS[task])}
     for field in ("schedule", "regularizer", "clip"):
-        run[field] = catalog.defaults(rng.choice(known[f"{field}s"])) if rng.random() < 0.3 else None
-    return run | {"optimizer": catalog.defaults(rng.choice(known["optimizers"])), "batch_size": rng.choice([7, 10, 32, 500])}
+        run[field] = defaults(rng.choice(known[f"{field}s"])) if rng.random() < 0.3 else None
+    return run | {"optimizer": defaults(rng.choice(known["optimizers"])), "batch_size": rng.choice([7, 10, 32, 500])}
 
 
 @pytest.mark.parametrize("seed", range(12))

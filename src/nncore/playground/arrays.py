@@ -1,4 +1,4 @@
-"""Messages of arrays: a JSON header, and the bytes beside it."""
+"""Replies: a JSON header, and the bytes of arrays beside it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["message", "packed"]
+from nncore._messages import clipped, shown
+from nncore.errors import DivergenceError
 
+__all__ = ["message", "packed", "refused"]
+
+LONGEST = 500  # characters of a refusal
 ALIGNED = 8  # bytes: JavaScript's typed arrays begin at multiples of their item
 
 
@@ -26,8 +30,17 @@ def message(header: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> tu
     return {**header, "arrays": entries}, b"".join(parts)
 
 
+def refused(error: Exception) -> dict[str, Any]:
+    """The reply where a request failed: what the page shows."""
+    if isinstance(error, KeyError) and error.args:
+        text = f"{shown(error.args[0])} is missing"
+    else:
+        text = str(error) if isinstance(error, (ValueError, TypeError, ImportError, DivergenceError)) else repr(error)
+    return {"type": "refused", "message": clipped(text, LONGEST)}
+
+
 def packed(header: Mapping[str, Any], data: bytes) -> bytes:
     """One binary message: the length of the header (uint32, little endian), the header, padded with spaces, the arrays."""
-    text = json.dumps(header).encode()
+    text = json.dumps(header, allow_nan=False).encode()
     text += b" " * (-(4 + len(text)) % ALIGNED)
     return struct.pack("<I", len(text)) + text + data

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -12,52 +12,68 @@ from numpy.typing import NDArray
 from nncore import data
 from nncore._utils.checks import as_numbers
 
-__all__ = ["DATASETS", "FEATURES", "Dataset", "Examples", "Own", "examples"]
+__all__ = ["DATASETS", "FEATURES", "Dataset", "Examples", "Feature", "Own", "examples"]
 
 Array = NDArray[Any]
-BOX = (-1.2, 1.2, -1.2, 1.2)
-RAW = "nn.data.gaussians({n}, noise={noise}, seed={seed}, scale=False)"
+State = Mapping[str, Any]
+
+
+MOST_CLASSES = 20  # of own data; numbers beyond are those of a regression
 
 
 class Dataset(NamedTuple):
-    """A choice of the page; ``source`` makes X and y, with the numbers of the state in braces."""
+    """A choice of the page; ``make`` is a function of `nncore.data`, and ``more`` are arguments that a state does not have."""
 
     name: str
     label: str
     task: str
-    source: str = ""
+    make: Callable[..., tuple[Array, Array]] | None = None
+    more: Mapping[str, Any] = {}
     plane: bool = True
-    box: tuple[float, float, float, float] = BOX
+    box: tuple[float, float, float, float] = (-1.2, 1.2, -1.2, 1.2)
+
+    def arguments(self, state: State) -> dict[str, Any]:
+        """What ``make`` takes of a state; the digits are as they are."""
+        return {"n": state["n"], "noise": state["noise"], "seed": state["seed"], **self.more} if self.plane else {}
 
 
 DATASETS = {
     entry.name: entry
     for entry in (
-        Dataset("moons", "two moons", "classification", "nn.data.moons({n}, noise={noise}, seed={seed})"),
-        Dataset("circles", "circles", "classification", "nn.data.circles({n}, noise={noise}, seed={seed})"),
-        Dataset("xor", "exclusive or", "classification", "nn.data.quadrants({n}, noise={noise}, seed={seed})"),
-        Dataset("spirals", "two spirals", "classification", "nn.data.two_spirals({n}, noise={noise}, seed={seed})"),
-        Dataset("gaussians", "three Gaussians", "classification", "nn.data.gaussians({n}, noise={noise}, seed={seed})"),
-        Dataset("raw_gaussians", "three Gaussians, not scaled", "classification", RAW, box=(-20.0, 220.0, 8.8, 11.2)),
-        Dataset("bumps", "bumps", "regression", "nn.data.bumps({n}, noise={noise}, seed={seed})"),
-        Dataset("sine", "sine, one input", "regression", "nn.data.sine({n}, noise={noise}, seed={seed})"),
-        Dataset("waves", "waves", "regression", "nn.data.waves({n}, noise={noise}, seed={seed})"),
-        Dataset("digits", "digits", "classification", "nn.data.load_digits()", plane=False),
+        Dataset("moons", "two moons", "classification", data.moons),
+        Dataset("circles", "circles", "classification", data.circles),
+        Dataset("xor", "exclusive or", "classification", data.quadrants),
+        Dataset("spirals", "two spirals", "classification", data.two_spirals),
+        Dataset("gaussians", "three Gaussians", "classification", data.gaussians),
+        Dataset("raw_gaussians", "three Gaussians, not scaled", "classification", data.gaussians, {"scale": False},
+                box=(-20.0, 220.0, 8.8, 11.2)),
+        Dataset("bumps", "bumps", "regression", data.bumps),
+        Dataset("sine", "sine, one input", "regression", data.sine),
+        Dataset("waves", "waves", "regression", data.waves),
+        Dataset("digits", "digits", "classification", data.load_digits, plane=False),
         Dataset("drawn", "drawn by hand", "classification"),
         Dataset("own", "my data", "classification"),
     )
-}
+}  # fmt: skip
 
-FEATURES = {  # of a point: how the page and how Python writes them
-    "x1": ("x₁", "x1"),
-    "x2": ("x₂", "x2"),
-    "x1_squared": ("x₁²", "x1 * x1"),
-    "x2_squared": ("x₂²", "x2 * x2"),
-    "product": ("x₁x₂", "x1 * x2"),
-    "sin_x1": ("sin πx₁", "np.sin(np.pi * x1)"),
-    "sin_x2": ("sin πx₂", "np.sin(np.pi * x2)"),
+
+class Feature(NamedTuple):
+    """A function of a point, and how the page and Python write it."""
+
+    label: str
+    source: str
+    of: Callable[[Array, Array], Array]
+
+
+FEATURES = {
+    "x1": Feature("x₁", "x1", lambda x1, x2: x1),
+    "x2": Feature("x₂", "x2", lambda x1, x2: x2),
+    "x1_squared": Feature("x₁²", "x1 * x1", lambda x1, x2: x1 * x1),
+    "x2_squared": Feature("x₂²", "x2 * x2", lambda x1, x2: x2 * x2),
+    "product": Feature("x₁x₂", "x1 * x2", lambda x1, x2: x1 * x2),
+    "sin_x1": Feature("sin πx₁", "np.sin(np.pi * x1)", lambda x1, x2: np.sin(np.pi * x1)),
+    "sin_x2": Feature("sin πx₂", "np.sin(np.pi * x2)", lambda x1, x2: np.sin(np.pi * x2)),
 }
-_COMPILED = {name: compile(text, name, "eval") for name, (_, text) in FEATURES.items()}
 
 
 @dataclass(frozen=True)
@@ -73,17 +89,26 @@ class Own:
     def of(cls, X: Any, y: Any) -> Own:
         """X (n, d) and y: n classes, or n numbers."""
         names = [str(name) for name in getattr(X, "columns", [])]
-        rows, targets = as_numbers(X, "X"), as_numbers(y, "y")
-        if rows.ndim != 2 or not len(rows):
+        rows, targets = _finite(X, "X"), _finite(y, "y")
+        if rows.ndim != 2 or not rows.size:
             raise ValueError(f"X must have shape (n, inputs), got shape {rows.shape}")
         if targets.shape not in ((len(rows),), (len(rows), 1)):
             raise ValueError(f"y must have {len(rows)} classes or numbers, one for each row of X, got shape {targets.shape}")
-        flat = targets.reshape(-1)
-        whole = bool((flat == np.round(flat)).all()) and 2 <= len(np.unique(flat)) <= 20 and not flat.min() < 0
-        names = names or [f"x{k + 1}" for k in range(rows.shape[1])]
-        kind = "classification" if whole and flat.max() < 20 else "regression"
-        kept = flat.astype(np.int64) if kind == "classification" else flat.astype(np.float32)[:, np.newaxis]
-        return cls(rows.astype(np.float32), kept, kind, names)
+        flat, names = targets.reshape(-1), names or _inputs(rows)
+        if (flat == np.round(flat)).all() and 0 <= flat.min() < flat.max() < MOST_CLASSES:
+            return cls(rows, flat.astype(np.int64), "classification", names)
+        return cls(rows, flat[:, np.newaxis], "regression", names)
+
+
+def _finite(values: Any, argument: str) -> Array:
+    """Numbers in float32; a ValueError if one is missing, or too large for it."""
+    numbers = as_numbers(values, argument)
+    with np.errstate(over="ignore"):
+        found = numbers.astype(np.float32)
+    if not np.isfinite(found).all():
+        row = int(np.argwhere(~np.isfinite(found))[0][0])
+        raise ValueError(f"{argument} must hold finite numbers, got {numbers[row].ravel()[:5]} in row {row}")
+    return found
 
 
 @dataclass(frozen=True)
@@ -115,32 +140,23 @@ class Examples:
 
 def features(P: Array, names: list[str]) -> Array:
     """(n, features) of points (n, 2)."""
-    x1, x2 = P.T
-    columns = [eval(_COMPILED[name], {"np": np, "x1": x1, "x2": x2}) for name in names]  # expressions of this module only
-    return np.column_stack(columns).astype(np.float32)
+    return np.column_stack([FEATURES[name].of(*P.T) for name in names]).astype(np.float32)
 
 
-def _made(state: Mapping[str, Any], own: Own | None) -> tuple[Array, Array, Dataset, str]:
-    kind = state["kind"]
-    entry = DATASETS[kind]
-    if kind == "own":
-        if own is None:
-            raise ValueError("data.kind must not be 'own' here: nn.playground(model, X, y) takes data of your own")
-        return own.X, own.y, entry, own.task
-    if kind == "drawn":
+def _made(state: State, own: Own | None) -> tuple[Array, Array]:
+    """P and y."""
+    if state["kind"] == "own":
+        assert own is not None  # or the state would have been refused
+        return own.X, own.y
+    entry = DATASETS[state["kind"]]
+    if entry.make is None:
         drawn = np.array(state["points"], np.float32).reshape(-1, 3)
-        return drawn[:, :2], drawn[:, 2].astype(np.int64), entry, entry.task
-    if kind == "digits":
-        X, y = data.load_digits()
-        return X[: state["n"]], y[: state["n"]], entry, entry.task
-    makers = {"xor": data.quadrants, "spirals": data.two_spirals, "raw_gaussians": data.gaussians}
-    make = makers.get(kind) or getattr(data, kind)
-    more = {"scale": False} if kind == "raw_gaussians" else {}
-    X, y = make(state["n"], noise=state["noise"], seed=state["seed"], **more)
-    return X, y, entry, entry.task
+        return drawn[:, :2], drawn[:, 2].astype(np.int64)
+    X, y = entry.make(**entry.arguments(state))
+    return X[: state["n"]], y[: state["n"]]
 
 
-def examples(state: Mapping[str, Any], own: Own | None) -> Examples:
+def examples(state: State, own: Own | None) -> Examples:
     """The data of a state, divided into training and validation examples.
 
     Raises
@@ -148,15 +164,17 @@ def examples(state: Mapping[str, Any], own: Own | None) -> Examples:
     ValueError
         If there are too few of them.
     """
-    P, y, entry, task = _made(state, own)
+    entry, (P, y) = DATASETS[state["kind"]], _made(state, own)
+    task = own.task if own and entry.name == "own" else entry.task
     classes = max(2, int(y.max()) + 1) if task == "classification" and len(y) else 0
     if len(P) < 4:
-        raise ValueError(f"there must be at least 4 examples, got {len(P)}: draw some points")
+        more = ": draw some points" if entry.name == "drawn" else ""
+        raise ValueError(f"there must be at least 4 examples, got {len(P)}{more}")
     train, validation = data.train_validation_split(P, y, state["split"], seed=state["seed"])
     line, two = P.shape[1] == 1, P.shape[1] == 2
     names = state["features"] if entry.plane and two else []
     X = features(P, names) if names else P
-    inputs = [FEATURES[name][0] for name in names] or (own.names if own and entry.name == "own" else _inputs(P))
+    inputs = [FEATURES[name].label for name in names] or (own.names if own and entry.name == "own" else _inputs(P))
     if line:
         P = np.column_stack([P, y]).astype(np.float32)
     box = _box(P) if line or (entry.name == "own" and two) else entry.box
@@ -171,7 +189,7 @@ def _inputs(P: Array) -> list[str]:
 
 
 def _box(P: Array) -> tuple[float, float, float, float]:
-    low, high = P.min(axis=0), P.max(axis=0)
-    margin = 0.1 * np.maximum(high - low, 1e-6)
+    low, high = P.min(axis=0).astype(np.float64), P.max(axis=0).astype(np.float64)
+    margin = 0.1 * np.where(high > low, high - low, 1.0)
     a, b = (low - margin).tolist(), (high + margin).tolist()
     return a[0], b[0], a[1], b[1]

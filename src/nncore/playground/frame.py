@@ -9,27 +9,54 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore._messages import shown
+from nncore._utils.fields import choice, count
 from nncore.playground.datasets import Examples
-from nncore.playground.moment import Block, Moment, probabilities
+from nncore.playground.moment import NONE, Block, Moment, probabilities
 from nncore.playground.numbers import numbers
+from nncore.playground.parameters import filled
 
-__all__ = ["frame_run", "points"]
+__all__ = ["checked", "frame_run", "points"]
 
 Array = NDArray[Any]
 Header = dict[str, Any]
 Arrays = dict[str, Array]
 
 BINS = 40
-NONE = np.float32(np.nan)
+FINEST = 100  # cells on each side of the heat maps; the decision map has twice as many
+KINDS = ("unit", "weight", "layer")  # that can be inspected
+INSPECT = {"run": 0, "kind": "unit", "layer": 0, "unit": 0, "input": -1}
+REQUEST = {"type": "frame", "id": None, "grid": 30, "inspect": None, "example": None, "axes": [0, 1]}
 
 
-def points(examples: Examples, labels: Sequence[str] = ()) -> tuple[Header, Arrays]:
+def checked(request: Mapping[str, Any], examples: Examples) -> Header:
+    """The request for a frame with all of its fields; a ValueError or TypeError if it asks for what there is not.
+
+    Runs, layers, units and inputs may be gone: then there are no numbers of them.
+    """
+    wanted = filled("frame", request, REQUEST)
+    count("grid", wanted["grid"], 4, below=FINEST + 1)
+    if wanted["example"] is not None:
+        count("example", wanted["example"], 0, below=len(examples.X))
+    if not isinstance(wanted["axes"], list) or len(wanted["axes"]) != 2:
+        raise TypeError(f"axes must be two numbers of inputs, got {shown(wanted['axes'])}")
+    for axis in wanted["axes"]:
+        count("axes", axis, 0, below=max(2, examples.P.shape[1]))
+    if wanted["inspect"] is not None:
+        wanted["inspect"] = inspect = filled("inspect", wanted["inspect"], INSPECT)
+        choice("inspect.kind", inspect["kind"], KINDS)
+        for name, least in (("run", 0), ("layer", 0), ("unit", 0), ("input", -1)):
+            count(f"inspect.{name}", inspect[name], least)
+    return wanted
+
+
+def points(examples: Examples) -> tuple[Header, Arrays]:
     """``Points`` of ``types.d.ts``."""
     header = {
         "type": "points", "task": examples.task, "classes": examples.classes, "inputs": examples.inputs,
         "plane": examples.plane, "line": examples.line and not examples.classes,
         "box": list(examples.box), "image": examples.image and list(examples.image),
-        "labels": list(labels) or [str(k) for k in range(examples.classes)],
+        "labels": [str(k) for k in range(examples.classes)],
     }  # fmt: skip
     arrays = {
         "train/x": examples.P, "train/y": examples.y, "validation/x": examples.P_validation,
@@ -59,13 +86,13 @@ def frame_run(moment: Moment, request: Mapping[str, Any], number: int) -> tuple[
     layers, histograms = _layers(moment, activations, deltas, gradient)
     arrays = {"theta": moment.view.parameters.astype(np.float32), "grad": gradient.astype(np.float32), "curve": moment.curve}
     arrays |= histograms
-    scales, pictures = _units(moment, int(request["grid"]), request["axes"])
-    values, surface = _map(moment, 2 * int(request["grid"]), request["axes"])
+    scales, pictures = _units(moment, request["grid"], request["axes"])
+    values, surface = _map(moment, 2 * request["grid"], request["axes"])
     example = request["example"]
     arrays |= pictures | surface | ({} if example is None else {"example": _example(moment, example, activations, deltas)})
     loss, validation_loss, accuracy, validation_accuracy = moment.now()
     header = {
-        "step": moment.step, "epoch": moment.epoch, "batches": moment.run.steps.per_epoch, "lr": moment.lr,
+        "step": moment.step, "epoch": moment.epoch, "batches": moment.run.steps.per_epoch, "lr": _finite(moment.lr),
         "parameters": int(moment.view.parameters.size), "loss": _finite(loss), "validation_loss": _finite(validation_loss),
         "accuracy": _finite(accuracy), "validation_accuracy": _finite(validation_accuracy), "penalty": _finite(moment.penalty),
         "ended": moment.ended, "phase": moment.phase, "layers": layers, "scales": scales, "range": values,
@@ -159,7 +186,7 @@ def _range(values: Array) -> list[float]:
 
 
 def _shares(values: Array, ends: Sequence[float]) -> Array:
-    finite = values[np.isfinite(values)]
+    finite = values[np.isfinite(values)].astype(np.float64)  # the smallest numbers of float32 have no reciprocal there
     bins = ((finite - ends[0]) * (BINS / (ends[1] - ends[0]))).astype(np.intp)
     return np.bincount(np.minimum(bins, BINS - 1), minlength=BINS) / max(values.size, 1)
 

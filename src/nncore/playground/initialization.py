@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import reference
+from nncore._utils.fields import choice, count, number
 from nncore.initializers import INITIALIZERS
 from nncore.layers.activations import ACTIVATIONS, Activation
-from nncore.playground.asked import name_of, real, whole
 
 __all__ = ["answer", "mean_square_weight"]
 
@@ -36,11 +36,11 @@ VERBS = ("vanishes", "shrinks", "keeps its size", "grows", "explodes")
 
 
 def answer(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Array]]:
-    """Header and arrays of a reply Initialization; a ValueError if the state is not one that a page can have."""
-    depth, width = whole(state, "depth", 1, MOST_LAYERS), whole(state, "width", 1, MOST_UNITS)
-    scale = real(state, "scale", 0.0, MOST_SCALE)
-    activation = ACTIVATIONS[name_of(state, "activation", ACTIVATIONS)]
-    init = name_of(state, "init", ["default", *INITIALIZERS])
+    """Header and arrays of a reply Initialization; a ValueError or TypeError if the state is not one that a page can have."""
+    depth, width = (count(name, state[name], below=most + 1) for name, most in (("depth", MOST_LAYERS), ("width", MOST_UNITS)))
+    scale = number("scale", state["scale"], 0.0, most=MOST_SCALE)
+    activation = ACTIVATIONS[choice("activation", state["activation"], tuple(ACTIVATIONS))]
+    init = choice("init", state["init"], ("default", *INITIALIZERS))
     init = DEFAULT if init == "default" else init
     h, delta = measured(depth, width, activation, init, scale)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore.errors import DivergenceError
 from nncore.layers import Dense
 from nncore.model import Sequential
+from nncore.playground import spec
 from nncore.playground.datasets import Examples
 from nncore.playground.run import Run
 
-__all__ = ["Block", "Moment", "blocks", "probabilities"]
+__all__ = ["NONE", "Block", "Moment", "probabilities"]
 
 Array = NDArray[Any]
+NONE = np.float32(np.nan)  # a number that there is not
 MEASURED = 1000  # training examples of which z and δ are shown, at most
 
 
@@ -64,7 +67,7 @@ def probabilities(outputs: Array, loss: str) -> Array:
 class Moment:
     """Copies of what changes while a run trains.
 
-    ``view`` is a second network with the parameters of the moment; ``slots`` the optimizer's state.
+    ``view`` is a second network with the parameters of the moment; ``memory`` the optimizer's state.
     """
 
     run: Run
@@ -77,7 +80,7 @@ class Moment:
     ended: str | None
     update: Array
     curve: Array
-    slots: dict[str, Array]
+    memory: dict[str, Any]
     batch: Array | None
     lr: float
     penalty: float
@@ -89,16 +92,10 @@ class Moment:
         if view.state.size:
             view.state[:] = run.model.state
         optimizer = run.steps.loop.optimizer
-        size, state = view.parameters.size, dict(optimizer.state)
-        slots = {
-            name: array.copy() for name, array in state.items() if isinstance(array, np.ndarray) and array.shape == (size,)
-        }
         batch = None if run.phase == "update" else run.steps.next_batch()
-        values = optimizer.hyper_values(1, run.steps.per_epoch)
-        lr = float(values["lr"][0] if "lr" in values else vars(optimizer)["lr"])  # Rprop's is its first step
         return cls(
             run, view, blocks(view, run.state), run.state, run.step, run.trainer.epochs_done, run.phase, run.ended,
-            run.last_update, run.points, slots, batch, lr, run.penalty,
+            run.last_update, run.points, optimizer.state_dict(), batch, run.lr(), run.penalty,
         )  # fmt: skip
 
     @property
@@ -117,6 +114,20 @@ class Moment:
         activations = self.view.activations(X, training=training, step=self.step)
         deltas = self.view.deltas(X, y, self.run.trainer.loss, step=self.step)
         return activations, {name: delta * len(X) for name, delta in deltas.items()}, self.view.gradients.copy()
+
+    def slots(self) -> dict[str, Array]:
+        """The optimizer's state with a number for each parameter."""
+        return {name: self.memory[name] for name in self.run.steps.loop.optimizer.slots}
+
+    def next_update(self) -> Array:
+        """Δθ of an update with the examples shown: in step mode of the one that comes, to the bit; NaN if it would diverge."""
+        trainer = spec.trainer(self.view.copy(), self.state)
+        trainer.optimizer.load_state_dict(self.memory)
+        try:
+            trainer.partial_fit(*self.rows())
+        except DivergenceError:
+            return np.full_like(self.view.parameters, NONE)
+        return trainer.model.parameters - self.view.parameters
 
     def now(self) -> list[float]:
         """Loss, validation loss, accuracy, validation accuracy; the losses without the penalty."""

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore._utils.fields import number
 from nncore.landscapes import REGIMES, Quadratic, convergence_rate, iteration_eigenvalues, regime
 from nncore.optimizers import Momentum
-from nncore.playground.asked import real
 
 __all__ = ["answer"]
 
@@ -22,9 +22,9 @@ TINY = 1e-250  # below it a power of the rate says nothing
 
 
 def answer(state: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Header and arrays of a reply Momentum; a ValueError unless 0 < ηλ ≤ 4 and 0 ≤ μ < 1."""
-    a = real(state, "rate", 0.0, BOX[1], above=0.0)
-    mu = real(state, "momentum", 0.0, 1 - 1e-9)
+    """Header and arrays of a reply Momentum; a ValueError or TypeError unless 0 < ηλ ≤ 4 and 0 ≤ μ < 1."""
+    a = number("rate", state["rate"], above=0.0, most=BOX[1])
+    mu = number("momentum", state["momentum"], 0.0, most=1 - 1e-9)
     rate = convergence_rate(a, mu)
     regimes, rates = _map()
     header = {

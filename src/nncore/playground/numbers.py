@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -31,20 +31,16 @@ def numbers(
     offsets, names = _weights(moment, layer, block, unit)
     columns, table = _table(moment, gradient, offsets)
     if inspect["kind"] == "weight":
-        k = int(inspect["input"]) if inspect["input"] >= 0 else len(names) - 1
-        if k >= len(names):
+        k = inspect["input"]  # −1: the bias, which is the last one
+        if k >= len(names) - 1:
             return None
         formulas = _weight_formulas(moment, columns, table[k])
         title = f"{names[k]} of unit {unit + 1} in {_name(moment, layer)}"
         return {"title": title, "formulas": formulas, "columns": ["weight", *columns], "rows": [[names[k], *_plain(table[k])]]}
     rows = [[name, *_plain(row)] for name, row in zip(names, table, strict=True)][:ROWS]
     formulas = _unit_formulas(moment, layer, block, unit, example, deltas)
-    return {
-        "title": f"unit {unit + 1} of {_name(moment, layer)}",
-        "formulas": formulas,
-        "columns": ["weight", *columns],
-        "rows": rows,
-    }
+    title = f"unit {unit + 1} of {_name(moment, layer)}"
+    return {"title": title, "formulas": formulas, "columns": ["weight", *columns], "rows": rows}
 
 
 def text(value: float, digits: int = 4) -> str:
@@ -62,8 +58,9 @@ def _name(moment: Moment, layer: int) -> str:
     return "the output" if layer == len(moment.blocks) - 1 else f"layer {layer + 1}"
 
 
-def _plain(row: Array) -> list[float | str]:
-    return [float(value) if np.isfinite(value) else str(value) for value in row]
+def _plain(row: Iterable[float]) -> list[float | str]:
+    """For JSON, which has neither NaN nor infinity."""
+    return [float(value) if math.isfinite(value) else str(float(value)) for value in row]
 
 
 def _weights(moment: Moment, layer: int, block: Block, unit: int) -> tuple[Array, list[str]]:
@@ -80,18 +77,15 @@ def _low(number: int) -> str:
 
 
 def _table(moment: Moment, gradient: Array, offsets: Array) -> tuple[list[str], Array]:
-    """Columns w, ∂l/∂w, the optimizer's state, and the step that it would take along this gradient."""
-    theta, optimizer = moment.view.parameters.copy(), copy.deepcopy(moment.run.steps.loop.optimizer)
-    before = theta[offsets].astype(np.float64)
-    optimizer.step(theta, gradient.astype(theta.dtype))
-    step = theta[offsets] - before
-    columns = [before, gradient[offsets], *(slot[offsets] for slot in moment.slots.values()), step]
-    return ["w", "∂l/∂w", *moment.slots, "next Δw"], np.stack(columns, axis=1)
+    """Columns w, ∂l/∂w, the optimizer's state, and the next step: with the penalty's gradient, clipped, as they are chosen."""
+    slots = moment.slots()
+    columns = [array[offsets] for array in (moment.view.parameters, gradient, *slots.values(), moment.next_update())]
+    return ["w", "∂l/∂w", *slots, "next Δw"], np.stack(columns, axis=1).astype(np.float64)
 
 
 def _weight_formulas(moment: Moment, columns: list[str], row: Array) -> list[dict[str, str]]:
     w, g, step = row[0], row[1], row[-1]
-    rate = -step / g if g else np.nan
+    rate = -step / g if g else math.nan
     return [
         {"text": "w ← w + Δw", "value": f"{text(w, 5)} + {_factor(step)} = {text(w + step, 5)}"},
         {"text": "effective step: −Δw / (∂l/∂w)", "value": f"{text(rate)}  (η = {text(moment.lr)})"},
@@ -128,7 +122,7 @@ def _layer(
     """Mean and deviation of z, h and δ of each unit over the examples shown."""
     z, h, d = activations[block.z], activations[block.h], deltas[block.z]
     rows = [
-        [k + 1, *(float(v) for values in (z, h, d) for v in (values[:, k].mean(), values[:, k].std()))]
+        [k + 1, *_plain(v for values in (z, h, d) for v in (values[:, k].mean(), values[:, k].std()))]
         for k in range(min(block.dense.units, ROWS))
     ]
     formulas = [

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.fields import choice, count, number
 from nncore.errors import DivergenceError
 from nncore.figures import colors
 from nncore.landscapes import LANDSCAPES, Landscape, Quadratic, steps_to
 from nncore.optimizers import Optimizer
-from nncore.playground.asked import name_of, pair_of, whole
 from nncore.playground.plane import NetworkPlane
-from nncore.playground.racers import racer, racers
+from nncore.playground.racers import racer
 from nncore.second_order import FullBatchOptimizer, PathWithHistory
 
-__all__ = ["answer", "landscapes", "racers"]
+__all__ = ["answer", "checked", "landscapes"]
 
 Array = NDArray[Any]
+State = Mapping[str, Any]
 Surface = Landscape | NetworkPlane
 
 GRID, NETWORK_GRID = 161, 51  # points on each side; each one of a network is a pass over its data
@@ -44,7 +45,7 @@ def _entry(label: str, f: Any) -> dict[str, Any]:
     return {"name": f.name, "label": label, "box": f.bounds.ravel().tolist(), "start": f.start.round(3).tolist()}
 
 
-def answer(state: Mapping[str, Any], network: Any = None) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+def answer(state: State, network: Any = None) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """Header and arrays of a reply Landscape.
 
     Parameters
@@ -54,26 +55,38 @@ def answer(state: Mapping[str, Any], network: Any = None) -> tuple[dict[str, Any
 
     Raises
     ------
-    ValueError
+    ValueError, TypeError
         If the state is not one that a page can have.
     """
-    f = _landscape(state, network)
-    start = np.array(pair_of(state, "start", -FAR, FAR))
-    steps = whole(state, "steps", 1, MOST_STEPS)
-    named = state.get("racers")
-    if not isinstance(named, list) or len(named) > MOST_RACERS:
-        raise ValueError(f"racers must be a list of at most {MOST_RACERS} optimizers, got {shown(named)}")
-    optimizers = [racer(entry) for entry in named]
+    f, start = _landscape(checked(state), network), np.array(state["start"], np.float64)
+    optimizers = [racer(entry) for entry in state["racers"]]
     threshold = None if f.lowest is None else GOAL * (float(f.value(start)) - f.lowest)
     header = {"type": "landscape", "box": f.bounds.ravel().tolist(), "lowest": f.lowest, "minima": f.minima.tolist()}
     raced, arrays = [], _surface(f)
     for i, (optimizer, label) in enumerate(zip(optimizers, _labels(optimizers), strict=True)):
-        path, losses, ended = _run(optimizer, f, start, steps)
+        path, losses, ended = _run(optimizer, f, start, state["steps"])
         reached = None if threshold is None else _reached(threshold, losses - (f.lowest or 0.0))
         color = colors([optimizer.title])[optimizer.title]
         raced.append({"name": optimizer.name, "label": label, "color": color, "steps": reached, "ended": ended})
         arrays |= {f"{i}/path": _float32(path), f"{i}/loss": _float32(losses)}
     return {**header, "threshold": threshold, "racers": raced}, arrays
+
+
+def checked(state: State) -> State:
+    """The state; a ValueError or TypeError if it is not one that a page can have."""
+    choice("name", state["name"], (*LANDSCAPES, "network"))
+    count("steps", state["steps"], below=MOST_STEPS + 1)
+    for name, least in (("start", -FAR), ("eigenvalues", 1 / FAR)):
+        pair = state[name]
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise TypeError(f"{name} must be two numbers, got {shown(pair)}")
+        for value in pair:
+            number(name, value, least, most=FAR)
+    if not isinstance(state["racers"], list) or len(state["racers"]) > MOST_RACERS:
+        raise TypeError(f"racers must be a list of at most {MOST_RACERS} optimizers, got {shown(state['racers'])}")
+    for entry in state["racers"]:
+        racer(entry)
+    return state
 
 
 def _reached(threshold: float, excess: Array) -> int | None:
@@ -82,16 +95,15 @@ def _reached(threshold: float, excess: Array) -> int | None:
     return int(steps) if math.isfinite(steps) else None
 
 
-def _landscape(state: Mapping[str, Any], network: Any) -> Surface:
-    name = name_of(state, "name", [*LANDSCAPES, "network"])
-    if name == "network":
+def _landscape(state: State, network: Any) -> Surface:
+    if state["name"] == "network":
         if network is None:
             raise ValueError("there is no network to walk around in")
         return NetworkPlane(*network)
-    return _made(name, pair_of(state, "eigenvalues", 1 / FAR, FAR))
+    return _made(state["name"], state["eigenvalues"])
 
 
-def _made(name: str, eigenvalues: tuple[float, float]) -> Landscape:
+def _made(name: str, eigenvalues: Sequence[float]) -> Landscape:
     makers: Mapping[str, Any] = LANDSCAPES
     return Quadratic(eigenvalues, rotation=ROTATION) if name == "quadratic" else makers[name]()
 

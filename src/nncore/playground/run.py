@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -12,7 +13,6 @@ from nncore.errors import DivergenceError
 from nncore.playground import spec
 from nncore.playground.datasets import Examples
 from nncore.playground.steps import Steps
-from nncore.training import Trainer
 
 __all__ = ["PHASES", "Run", "Segment", "same_network", "same_optimizer", "same_weights"]
 
@@ -84,19 +84,16 @@ class Run:
     def _train(self, epochs: int) -> None:
         """A trainer for the network as it is, which has seen some epochs."""
         state, examples = self.state, self.examples
-        self.trainer = Trainer(
-            self.model, spec.loss(state), spec.optimizer(state), regularizer=spec.regularizer(state), clip=spec.clip(state),
-            metrics=["accuracy"] if examples.classes else [], seed=state["seed"],
-        )  # fmt: skip
+        self.trainer = spec.trainer(self.model, state, ["accuracy"] if examples.classes else [])
         self.trainer.epochs_done = self.first_epoch = epochs
         self.steps = Steps(self.trainer, examples.X, examples.y, min(state["batch_size"], len(examples.X)))
 
     # ---- changes
 
-    def adopt(self, state: State) -> None:
+    def adopt(self, state: State) -> Run:
         """Go on with other choices, from the next epoch on; the weights are kept, and the state of the same optimizer."""
         if state == self.state:
-            return
+            return self
         before, trainer, epochs = self.state, self.trainer, self.trainer.epochs_done + (self.steps.position > 0)
         past = [*self.segments, *([self.segment()] if any(self.segment()[1:]) else [])]
         self.state, self.ended, self.phase, self.segments = state, None, PHASES[0], past
@@ -106,6 +103,7 @@ class Run:
         self._train(epochs)
         if same_optimizer(before, state):
             self.trainer.optimizer.load_state_dict(trainer.optimizer.state_dict())
+        return self
 
     def segment(self) -> Segment:
         """The steps since the last change."""
@@ -124,7 +122,7 @@ class Run:
             before = self.model.parameters.copy()
             done += self.steps.run(count - done)
             self.last_update = self.model.parameters - before
-        except DivergenceError as error:
+        except (DivergenceError, ValueError) as error:  # ValueError: of a schedule, from this step on
             self.ended = str(error)
         if self.steps.loop.failure is not None:
             self.ended = str(self.steps.loop.failure)
@@ -132,6 +130,13 @@ class Run:
         if self.step == self.next_point(self.step - done) or self.ended:
             self._measure()
         return done
+
+    def take_all(self, count: int) -> int:
+        """Take steps, as many as can be taken. Returns how many."""
+        first = self.step
+        while self.step < first + count and not self.ended:
+            self.take(first + count - self.step)
+        return self.step - first
 
     def next_point(self, step: int | None = None) -> int:
         """The step of the next point of the curves."""
@@ -157,6 +162,15 @@ class Run:
         self.penalty = rows[0].get("penalty", 0.0)
         row += [values["loss"] - self.penalty for values in rows] + [values.get("accuracy", np.nan) for values in rows]
         self.curve.append(tuple(row))
+
+    def lr(self) -> float:
+        """In the next step; NaN if the schedule has left the valid range."""
+        optimizer = self.steps.loop.optimizer
+        try:
+            values = optimizer.hyper_values(1, self.steps.per_epoch)
+        except ValueError:
+            return math.nan
+        return float(values["lr"][0] if "lr" in values else vars(optimizer)["lr"])  # Rprop's is its first step
 
     @property
     def points(self) -> Array:

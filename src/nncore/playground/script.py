@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nncore import layers
@@ -76,35 +76,43 @@ def _argument(kept: Any, actual: Any) -> Any:
     return tuple(kept) if isinstance(kept, list) else kept["name"] if isinstance(kept, dict) else kept
 
 
-def script(run: Run, data: Mapping[str, Any], number: int = 0) -> str:
-    """The whole run up to now, as a program."""
+def script(runs: Sequence[Run], data: Mapping[str, Any]) -> str:
+    """The runs up to now, as a program: the data, and one run after the other."""
+    lines = ["import numpy as np", "import nncore as nn", "", *_data(runs[0].examples, data)]
+    if any(segment.steps for run in runs for segment in [*run.segments, run.segment()]):
+        lines += ["", *STEPS.splitlines()]
+    for name, run in zip("AB", runs, strict=False):
+        lines += ["", *([f"# run {name}"] if len(runs) > 1 else []), *_run(run)]
+    return "\n".join(lines) + "\n"
+
+
+def _run(run: Run) -> list[str]:
     segments = [*run.segments, run.segment()]
-    lines = [f"# Run {'AB'[number]}", "import numpy as np", "import nncore as nn", "", *_data(run, data), ""]
-    if any(segment.steps for segment in segments):
-        lines += STEPS.splitlines()
     state = segments[0].state
-    lines += [*_model(run, state), *_trainer(run, state), f"batch_size = {_batch(run, state)}"]
+    lines = [*_model(run, state), *_trainer(run, state), f"batch_size = {_batch(run, state)}"]
     for before, segment in zip([None, *segments], segments, strict=False):
         if before is not None:
             lines += _changed(run, before.state, segment.state)
         lines += _steps(segment)
-    lines.append("print(trainer.evaluate(X, y), trainer.evaluate(Xv, yv))")
-    return "\n".join(lines) + "\n"
+    return [*lines, "print(trainer.evaluate(X, y), trainer.evaluate(Xv, yv))"]
 
 
-def _data(run: Run, data: Mapping[str, Any]) -> list[str]:
+def _data(examples: datasets.Examples, data: Mapping[str, Any]) -> list[str]:
     kind, entry = data["kind"], datasets.DATASETS[data["kind"]]
     if kind == "own":
-        lines = ["P, y = X, y  # your data, X as float32"]
+        form = ".reshape(-1).astype(np.int64)" if examples.classes else ".reshape(-1, 1).astype(np.float32)"
+        lines = [f"P, y = np.asarray(X, np.float32), np.asarray(y){form}  # X and y are your data"]
     elif kind == "drawn":
         lines = [f"drawn = np.array({data['points']}, np.float32)", "P, y = drawn[:, :2], drawn[:, 2].astype(int)"]
     else:
-        lines = [f"P, y = {entry.source.format(**data)}"]
+        assert entry.make is not None
+        given = ", ".join(f"{name}={value!r}" for name, value in entry.arguments(data).items())
+        lines = [f"P, y = nn.data.{entry.make.__name__}({given})"]
         if kind == "digits":
             lines += [f"P, y = P[:{data['n']}], y[:{data['n']}]"]
     lines.append(f"train, validation = nn.data.train_validation_split(P, y, {data['split']}, seed={data['seed']})")
-    if run.examples.features:
-        columns = ", ".join(datasets.FEATURES[name][1] for name in run.examples.features)
+    if examples.features:
+        columns = ", ".join(datasets.FEATURES[name].source for name in examples.features)
         lines += ["x1, x2 = P.T", f"X = np.column_stack([{columns}]).astype(np.float32)"]
     else:
         lines += ["X = P"]

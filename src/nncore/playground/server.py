@@ -11,8 +11,8 @@ import webbrowser
 from collections.abc import Callable
 from typing import Any
 
-from nncore._messages import clipped, shown
-from nncore.playground.arrays import packed
+from nncore._messages import shown
+from nncore.playground.arrays import packed, refused
 from nncore.playground.sessions import KEPT, Session, Sessions
 
 try:
@@ -105,8 +105,7 @@ class Server:
                 session = self.sessions.claim(request.get("session"))
             return session, encoded(*session.handle(request))
         except Exception as error:
-            message = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            return session, encoded({"type": "refused", "id": request.get("id"), "message": clipped(message)}, b"")
+            return session, encoded({**refused(error), "id": request.get("id")}, b"")
 
 
 def parsed(text: str | bytes) -> dict[str, Any]:
@@ -121,7 +120,7 @@ def parsed(text: str | bytes) -> dict[str, Any]:
 
 def encoded(header: dict[str, Any], data: bytes) -> str | bytes:
     """A reply as a message: text, or binary with arrays."""
-    return packed(header, data) if header.get("arrays") else json.dumps(header)
+    return packed(header, data) if header.get("arrays") else json.dumps(header, allow_nan=False)
 
 
 def run(make: Callable[[], Session], port: int = 0, token: str | None = None, browser: bool = True) -> None:

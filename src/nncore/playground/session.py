@@ -8,19 +8,20 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from nncore._messages import shown
-from nncore._utils.fields import count
+from nncore._utils.fields import choice, count
 from nncore._version import __version__
-from nncore.errors import DivergenceError
 from nncore.playground import catalog, datasets, frame, initialization, momentum, race, script, spec
-from nncore.playground.arrays import message
+from nncore.playground.arrays import message, refused
 from nncore.playground.clock import Clock
 from nncore.playground.datasets import Own
 from nncore.playground.lessons import LESSONS
 from nncore.playground.moment import Moment
+from nncore.playground.parameters import filled
 from nncore.playground.run import Run, same_weights
+from nncore.playground.together import advance, leader
 
 __all__ = ["Session"]
 
@@ -28,6 +29,7 @@ Array = NDArray[Any]
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
 PORTION = 0.01  # seconds of training between two looks at what the page wants
+MOST_STEPS = 1_000_000  # of a request
 LEFT = 10.0  # seconds without a request after which nobody looks: the training waits for the next one
 
 
@@ -50,6 +52,7 @@ class Session:
         self.start = 0  # changes with every reset
         self.playing = False
         self.lock = threading.Lock()  # of the runs, for a portion of steps or a request
+        self._answering = threading.Lock()  # requests come from several threads, and share the views
         self._wanted = threading.Event()  # a request waits for the lock
         self._wake = threading.Condition()
         self._closed, self._asked = False, time.monotonic()
@@ -62,8 +65,7 @@ class Session:
         with self._wake:
             self._closed, self.playing = True, False
             self._wake.notify_all()
-        if self._thread is not threading.current_thread():
-            self._thread.join()
+        self._thread.join()
 
     # ---- requests
 
@@ -71,35 +73,35 @@ class Session:
         """The reply to a request of ``types.d.ts``: a header, and the bytes of its arrays."""
         identity = request.get("id") if isinstance(request, Mapping) else None
         try:
-            header, arrays = self._answer(request)
-        except (ValueError, TypeError, KeyError, OverflowError, DivergenceError, MemoryError, ImportError) as error:
-            what = f"{shown(error.args[0])} is missing" if isinstance(error, KeyError) and error.args else str(error)
-            header, arrays = {"type": "refused", "message": what}, {}
+            with self._answering:
+                header, arrays = self._answer(request)
+        except Exception as error:  # whatever it is, the page must hear of it, or it waits for ever
+            header, arrays = refused(error), {}
         header = {**header, "id": identity if isinstance(identity, (int, str)) else None}
         return message(header, arrays) if arrays else (header, b"")
 
     def _answer(self, request: Any) -> Answer:
-        if not isinstance(request, Mapping) or request.get("type") not in REQUESTS:
-            raise ValueError(f"type must be one of {', '.join(REQUESTS)}, got {shown(request)}")
+        kind = request.get("type") if isinstance(request, Mapping) else request
+        answer = REQUESTS[choice("type", kind, tuple(REQUESTS))]
         self._attend()
         self._wanted.set()
         with self.lock:
             self._wanted.clear()
-            answer = REQUESTS[request["type"]](self, request)
-        return answer() if callable(answer) else answer
+            reply = answer(self, request)
+        return reply() if callable(reply) else reply
 
     def hello(self, request: Mapping[str, Any]) -> Answer:
         """Who is there, and what there is to choose from. A session that is new takes the page's state."""
-        given, refused = request.get("state"), None
+        given, complaint = request.get("state"), None
         if given is not None and request.get("session") != self.name:
             try:
                 self._adopt(given)
-            except (ValueError, TypeError) as error:
-                refused = str(error)
+            except Exception as error:
+                complaint = refused(error)["message"]
         header = {
             "type": "welcome", "session": self.name, "catalog": catalog.catalog(), "lessons": LESSONS, "state": self.state,
             "own": self.own is not None, "version": __version__, "start": self.start, "playing": self.playing,
-            "message": refused,
+            "message": complaint,
         }  # fmt: skip
         return header, {}
 
@@ -109,21 +111,23 @@ class Session:
 
     def _adopt(self, given: Any) -> None:
         """Take a state: go on with it where the networks stay the same, else start over. All or nothing."""
-        before, state = self.state, spec.completed(given, self.own)
-        pairs = list(zip(before["runs"], state["runs"], strict=False))
-        same = len(before["runs"]) == len(state["runs"]) and all(same_weights(*pair) for pair in pairs)
-        if not same or state["data"] != before["data"]:
-            self._begin(state)
+        state = spec.completed(given, self.own)
+        before, after = self.state["runs"], state["runs"]
+        if len(before) == len(after) and all(map(same_weights, before, after)) and state["data"] == self.state["data"]:
+            self._go_on(state)
         else:
-            for wanted in state["runs"]:
-                Run(wanted, self.examples)  # raises for what does not fit together, before anything has changed
-            for run, wanted in zip(self.runs, state["runs"], strict=True):
-                run.adopt(wanted)
-            self.views = [run.model.copy() for run in self.runs]
-            self.state = state
+            self._begin(state)
         self.clock.rate = state["speed"]
         with self._wake:
             self._wake.notify_all()
+
+    def _go_on(self, state: dict[str, Any]) -> None:
+        """With the weights as they are; a run that has not begun gets those of its layers: dropout is one, and changes them."""
+        pairs = list(zip(self.runs, state["runs"], strict=True))
+        new = [run if wanted == run.state else Run(wanted, self.examples) for run, wanted in pairs]  # raises, or all fit
+        self.runs = [run.adopt(wanted) if run.step else made for made, (run, wanted) in zip(new, pairs, strict=True)]
+        self.views = [run.model.copy() for run in self.runs]
+        self.state = state
 
     def _begin(self, state: dict[str, Any]) -> None:
         """Start over from the seeds."""
@@ -151,13 +155,13 @@ class Session:
 
     def step(self, request: Mapping[str, Any]) -> Answer:
         self.playing = False
-        self._advance_to(self.runs[0].step + count("steps", request["steps"], 1, below=1_000_001))
+        advance(self.runs, count("steps", request["steps"], below=MOST_STEPS + 1))
         return DONE
 
     def epoch(self, request: Mapping[str, Any]) -> Answer:
         self.playing = False
-        first = self.runs[0].steps
-        self._advance_to(self.runs[0].step + first.per_epoch - first.position)
+        steps = leader(self.runs).steps
+        advance(self.runs, steps.per_epoch - steps.position)
         return DONE
 
     def phase(self, request: Mapping[str, Any]) -> Answer:
@@ -168,31 +172,17 @@ class Session:
 
     def frame(self, request: Mapping[str, Any]) -> Any:
         """The pictures are computed from copies, while the training goes on."""
-        wanted = {"grid": 30, "inspect": None, "example": None, "axes": [0, 1], **request}
-        self._check_frame(wanted)
+        wanted = frame.checked(request, self.examples)
         moments = [Moment.of(run, view) for run, view in zip(self.runs, self.views, strict=True)]
         header = {"type": "frame", "start": self.start, "playing": self.playing, "rate": self.clock.measured()}
 
         def pictures() -> Answer:
-            headers, arrays = [], {}
-            for number, moment in enumerate(moments):
-                one, own = frame.frame_run(moment, wanted, number)
-                headers.append(one)
-                arrays.update(own)
-            return {**header, "runs": headers}, arrays
+            with np.errstate(all="ignore"):  # of networks that diverge
+                runs = [frame.frame_run(moment, wanted, number) for number, moment in enumerate(moments)]
+            arrays = {name: array for _, own in runs for name, array in own.items()}
+            return {**header, "runs": [run for run, _ in runs]}, arrays
 
         return pictures
-
-    def _check_frame(self, wanted: Mapping[str, Any]) -> None:
-        count("grid", wanted["grid"], 4, below=101)
-        if wanted["example"] is not None:
-            count("example", wanted["example"], 0, below=len(self.examples.X))
-        for axis in wanted["axes"]:
-            count("axes", axis, 0, below=max(2, self.examples.P.shape[1]))
-        if wanted["inspect"] is not None:
-            for name in ("run", "layer", "unit"):
-                count(f"inspect.{name}", wanted["inspect"][name], 0)
-            count("inspect.input", wanted["inspect"].get("input", -1) + 1, 0)
 
     def points(self, request: Mapping[str, Any]) -> Answer:
         return frame.points(self.examples)
@@ -201,33 +191,21 @@ class Session:
         """What is seen as a program: the race on a landscape, else the runs."""
         if self.state["view"] == "landscape" and self.state["landscape"]["name"] != "network":
             return {"type": "code", "text": script.race_script(self.state["landscape"])}, {}
-        text = "\n\n".join(script.script(run, self.state["data"], number) for number, run in enumerate(self.runs))
-        return {"type": "code", "text": text}, {}
+        return {"type": "code", "text": script.script(self.runs, self.state["data"])}, {}
 
     def landscape(self, request: Mapping[str, Any]) -> Any:
-        run, view = self.runs[0], self.views[0]
-        Moment.of(run, view)
-        network = (view, self.examples.X, self.examples.y, run.trainer.loss, run.trainer.regularizer)
-        return lambda: race.answer(request["landscape"], network)
+        given = filled("landscape", request["landscape"], spec.LANDSCAPE)
+        moment = Moment.of(self.runs[0], self.views[0])
+        network = (moment.view, self.examples.X, self.examples.y, moment.run.trainer.loss, moment.run.trainer.regularizer)
+        return lambda: race.answer(given, network)
 
     def momentum(self, request: Mapping[str, Any]) -> Any:
-        return lambda: momentum.answer(request["momentum"])
+        return lambda: momentum.answer(filled("momentum", request["momentum"], spec.STATE["momentum"]))
 
     def initialization(self, request: Mapping[str, Any]) -> Any:
-        return lambda: initialization.answer(request["initialization"])
+        return lambda: initialization.answer(filled("initialization", request["initialization"], spec.STATE["initialization"]))
 
     # ---- training
-
-    def _advance_to(self, step: int) -> int:
-        """Bring all runs to the examples that the first one has seen at a step. Returns the steps taken."""
-        first, taken = self.runs[0], 0
-        while first.step < step and not first.ended:
-            taken += first.take(step - first.step)
-        for run in self.runs[1:]:
-            due = step if run.steps.per_epoch == first.steps.per_epoch else step * run.steps.per_epoch // first.steps.per_epoch
-            while run.step < due and not run.ended:
-                taken += run.take(due - run.step)
-        return taken
 
     def _train(self) -> None:
         """The training thread."""
@@ -256,7 +234,7 @@ class Session:
             due = self.clock.due(PORTION)
             if due:
                 start = time.perf_counter()
-                taken = self._advance_to(self.runs[0].step + due)
+                taken = advance(self.runs, due)
                 self.clock.took(due, taken, time.perf_counter() - start)
                 self.playing = self.playing and not all(run.ended for run in self.runs)
         if not due:

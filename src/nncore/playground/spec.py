@@ -6,17 +6,19 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nncore import layers, losses, optimizers, schedules
+from nncore import layers, optimizers, schedules
 from nncore._messages import shown
 from nncore._utils.fields import choice, count, number
 from nncore.model import Sequential
 from nncore.optimizers import GradientOptimizer
 from nncore.optimizers.clipping import Clipping
-from nncore.playground import catalog, datasets
+from nncore.playground import catalog, datasets, race
 from nncore.playground.datasets import Examples, Own
+from nncore.playground.parameters import chosen, filled, made
 from nncore.regularizers import Regularizer
+from nncore.training import Trainer
 
-__all__ = ["build", "clip", "completed", "default", "hidden_layers", "loss", "of_model", "optimizer", "regularizer"]
+__all__ = ["build", "clip", "completed", "default", "hidden_layers", "of_model", "optimizer", "regularizer", "trainer"]
 
 State = dict[str, Any]
 
@@ -42,7 +44,7 @@ STATE: State = {
 }  # fmt: skip
 VIEWS = ("network", "landscape", "momentum", "initialization", "lessons")
 POINTS = 2000  # drawn by hand
-FASTEST = 1e7  # steps per second
+SLOWEST, FASTEST = 0.001, 1e7  # steps per second
 
 
 def default(own: Own | None = None) -> State:
@@ -62,28 +64,27 @@ def completed(given: Any, own: Own | None = None) -> State:
     ValueError, TypeError
         If it is not a state; names the field.
     """
-    state = _mapping("state", given, STATE)
-    data = _data(_mapping("data", state["data"], DATA), own)
+    state = filled("state", given, STATE)
+    data = _data(filled("data", state["data"], DATA), own)
     task = own.task if own and data["kind"] == "own" else datasets.DATASETS[data["kind"]].task
-    runs = [_run(_mapping("runs", run, RUN), task) for run in _list("runs", state["runs"], catalog.LIMITS["runs"], 1)]
+    runs = [_run(filled("runs", run, RUN), task) for run in _list("runs", state["runs"], catalog.LIMITS["runs"], 1)]
     lesson = state["lesson"]
     if not (lesson is None or isinstance(lesson, str)):
         raise TypeError(f"lesson must be None or a name, got {shown(lesson)}")
     return {
         **state, "view": choice("view", state["view"], VIEWS), "data": data, "runs": runs,
-        "speed": number("speed", state["speed"], 0.0, most=FASTEST),
-        "landscape": _mapping("landscape", state["landscape"], LANDSCAPE),
-        "momentum": _mapping("momentum", state["momentum"], STATE["momentum"]),
-        "initialization": _mapping("initialization", state["initialization"], STATE["initialization"]),
+        "speed": _speed(state["speed"]),
+        "landscape": race.checked(filled("landscape", state["landscape"], LANDSCAPE)),
+        "momentum": filled("momentum", state["momentum"], STATE["momentum"]),
+        "initialization": filled("initialization", state["initialization"], STATE["initialization"]),
     }  # fmt: skip
 
 
-def _mapping(name: str, given: Any, fields: Mapping[str, Any]) -> State:
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{name} must be an object with {', '.join(fields)}, got {shown(given)}")
-    if unknown := [key for key in given if key not in fields]:
-        raise ValueError(f"{name} has no field {shown(unknown[0])}: it has {', '.join(fields)}")
-    return copy.deepcopy({**fields, **given})
+def _speed(given: Any) -> float:
+    speed = number("speed", given, 0.0, most=FASTEST)
+    if 0 < speed < SLOWEST:
+        raise ValueError(f"speed must be 0, for as fast as possible, or at least {SLOWEST}, got {shown(given)}")
+    return speed
 
 
 def _list(name: str, given: Any, most: int, least: int = 0) -> list[Any]:
@@ -114,7 +115,7 @@ def _data(data: State, own: Own | None) -> State:
 
 def _run(run: State, task: str) -> State:
     layers = _list("layers", run["layers"], catalog.LIMITS["layers"])
-    run["layers"] = [_layer(_mapping("layers", layer, LAYER)) for layer in layers]
+    run["layers"] = [_layer(filled("layers", layer, LAYER)) for layer in layers]
     if run["loss"] not in catalog.TASKS[task]:  # the data have changed
         run["loss"] = catalog.TASKS[task][0]
     run["optimizer"] = _named("optimizer", run["optimizer"])
@@ -143,12 +144,7 @@ def _names(choices: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 
 
 def _named(kind: str, given: Any) -> State:
-    """A choice of the catalog with all of its arguments."""
-    entries = {entry["name"]: entry for entry in catalog.catalog()[f"{kind}s"]}
-    if not isinstance(given, Mapping) or not isinstance(given.get("name"), str):
-        raise TypeError(f"{kind} must be an object with a name, got {shown(given)}")
-    choice(kind, given["name"], tuple(entries))
-    return _mapping(kind, given, catalog.defaults(entries[given["name"]]))
+    return chosen(kind, given, catalog.catalog()[f"{kind}s"])
 
 
 # ---- the objects
@@ -156,40 +152,26 @@ def _named(kind: str, given: Any) -> State:
 
 def optimizer(run: Mapping[str, Any]) -> GradientOptimizer:
     """The optimizer, with the schedule of its learning rate."""
-    arguments = dict(run["optimizer"])
-    cls = optimizers.OPTIMIZERS[arguments.pop("name")]
-    for pair in (name for name in ("betas", "etas", "step_sizes") if hasattr(cls, name)):
-        arguments[pair] = tuple(arguments.pop(part) for part in getattr(cls, pair).names)
-    if run["schedule"] is not None:
-        arguments["lr"] = _schedule(run["schedule"], arguments["lr"])
-    return cls(**arguments)
-
-
-def _schedule(given: Mapping[str, Any], lr: float) -> schedules.Schedule:
-    arguments = dict(given)
-    name = arguments.pop("name")
-    make: Any = schedules.SCHEDULES[name]
-    made: schedules.Schedule = make(**{catalog.SCHEDULED[name]: lr}, **arguments)
-    return made
+    given, schedule, lr = run["optimizer"], run["schedule"], run["optimizer"]["lr"]
+    if schedule is not None:
+        lr = made(schedules.SCHEDULES, schedule, **{catalog.SCHEDULED[schedule["name"]]: lr})
+    found: GradientOptimizer = made(optimizers.OPTIMIZERS, given, lr=lr)
+    return found
 
 
 def regularizer(run: Mapping[str, Any]) -> Regularizer | None:
-    return _object(catalog.REGULARIZERS, run["regularizer"])
+    return None if run["regularizer"] is None else made(catalog.REGULARIZERS, run["regularizer"])
 
 
 def clip(run: Mapping[str, Any]) -> Clipping | None:
-    return _object(catalog.CLIPS, run["clip"])
+    return None if run["clip"] is None else made(catalog.CLIPS, run["clip"])
 
 
-def _object(classes: Mapping[str, Any], given: Mapping[str, Any] | None) -> Any:
-    if given is None:
-        return None
-    arguments = dict(given)
-    return classes[arguments.pop("name")](**arguments)
-
-
-def loss(run: Mapping[str, Any]) -> losses.Loss:
-    return losses.get(run["loss"])
+def trainer(model: Sequential, run: Mapping[str, Any], metrics: Sequence[str] = ()) -> Trainer:
+    """A new trainer of a network."""
+    return Trainer(
+        model, run["loss"], optimizer(run), regularizer=regularizer(run), clip=clip(run), metrics=metrics, seed=run["seed"]
+    )
 
 
 def hidden_layers(run: Mapping[str, Any]) -> list[layers.Layer]:
@@ -218,7 +200,7 @@ def of_model(model: Any, own: Own | None) -> State:
     Raises
     ------
     TypeError, ValueError
-        If it is no Sequential, or has layers that a state does not.
+        If it is no Sequential, or has layers, or arguments of layers, that a state does not.
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a Sequential, got {shown(model)}")
@@ -237,7 +219,20 @@ def of_model(model: Any, own: Own | None) -> State:
         found.append(layer)
     state = default(own)
     state["runs"][0] |= {"layers": found, "seed": model.seed}
-    return completed(state, own)
+    state = completed(state, own)
+    _check_kept(model.layers, [*hidden_layers(state["runs"][0]), layers.Dense(1)])
+    return state
+
+
+def _check_kept(given: Sequence[layers.Layer], made: Sequence[layers.Layer]) -> None:
+    """Raise if layers would lose something: of the output, units and initial weights are free."""
+    identity = layers.ACTIVATIONS["identity"]  # what follows a layer without activation
+    pairs = zip(*([layer for layer in each if type(layer) is not identity] for each in (given, made)), strict=True)
+    for layer, other in pairs:
+        free = {"name", "units", "weight_init"} if other is made[-1] else {"name"}
+        wanted, kept = ({key: x for key, x in each.config().items() if key not in free} for each in (layer, other))
+        if type(layer) is not type(other) or wanted != kept:
+            raise ValueError(f"model must have layers as the playground makes them, such as {shown(other)}, got {shown(layer)}")
 
 
 _KINDS: dict[str, Mapping[str, type]] = {

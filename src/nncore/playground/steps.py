@@ -66,8 +66,19 @@ class Steps:
             self.loop.optimizer.begin_epoch()
         epochs = min(AHEAD, -(-(self.position + count) // self.per_epoch))
         count = min(count, epochs * self.per_epoch - self.position)
-        portion = self.loop.run_steps(self.orders(epochs), self.position, count, self.loop.program.tuner.next_call()[0])
-        taken = len(portion.sums)
+        taken = self._run_finite(self.orders(epochs), count)
         whole, self.position = divmod(self.position + taken, self.per_epoch)
         self.trainer.epochs_done += whole
+        return taken
+
+    def _run_finite(self, orders: Array, count: int) -> int:
+        """Steps, without any part of one that is not finite. Returns how many."""
+        model, optimizer, threads = self.trainer.model, self.loop.optimizer, self.loop.program.tuner.next_call()[0]
+        before = model.parameters.copy(), model.state.copy(), optimizer.state_dict()
+        taken = len(self.loop.run_steps(orders, self.position, count, threads).sums)
+        if self.loop.failure is not None:  # the step that failed may have been taken where it is finite
+            model.parameters[:], model.state[:] = before[:2]
+            optimizer.load_state_dict(before[2])
+            if taken:
+                self.loop.run_steps(orders, self.position, taken, threads)
         return taken
