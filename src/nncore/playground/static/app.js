@@ -27,6 +27,7 @@ export class Playground {
   /** @type {State | null} */ #wanted = null; // the state with edits that Python has not seen yet
   /** @type {Promise<void> | null} */ #sending = null;
   #pointsOf = -1; // the start that the points belong to
+  /** @type {Promise<any> | null} */ #next = null; // the frame that is asked for while the last one is painted
 
   /**
    * @param {import("./types").Host} host
@@ -56,6 +57,7 @@ export class Playground {
     Object.assign(this, { session: header.session, version: header.version, state: header.state });
     this.#wanted = this.state;
     this.#pointsOf = -1;
+    this.#next = null;
     this.listener.updated();
   }
 
@@ -97,14 +99,17 @@ export class Playground {
   };
 
   /**
-   * Ask for the present moment of the networks, and for their data where they are new.
+   * Ask for the present moment of the networks, and for their data where they are new. While they train, the next frame is
+   * computed while this one is painted: no more than one is under way.
    * @param {number} grid
    * @param {[number, number]} axes
    */
   async look(grid, axes) {
-    const example = this.example ?? this.#shownExample();
-    /** @type {any} */
-    const frame = await this.ask({ type: "frame", grid, inspect: this.selected, example, axes });
+    const asked = this.#next ?? this.#askFrame(grid, axes);
+    this.#next = null;
+    const frame = await asked;
+    if (frame.header.playing) this.#next = this.#askFrame(grid, axes);
+    this.#next?.catch(() => {}); // the next look tells it
     if (frame.header.start !== this.#pointsOf) {
       this.points = await this.ask({ type: "points" });
       this.#pointsOf = frame.header.start;
@@ -113,6 +118,16 @@ export class Playground {
     }
     this.frame = frame;
     this.listener.painted();
+  }
+
+  /**
+   * @param {number} grid
+   * @param {[number, number]} axes
+   * @returns {Promise<any>}
+   */
+  #askFrame(grid, axes) {
+    const example = this.example ?? this.#shownExample();
+    return this.ask({ type: "frame", grid, inspect: this.selected, example, axes });
   }
 
   /** Without a choice: in step mode the first example of the batch; the first picture, so that all units show something. */

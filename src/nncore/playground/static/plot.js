@@ -110,15 +110,19 @@ export function paintPlot(g, plot) {
  * @param {CanvasRenderingContext2D} g
  * @param {Plot} plot
  */
-function paintLegend(g, { box: [left, top, width], series, format }) {
+function paintLegend(g, { box: [left, top, width], title, series, format }) {
+  g.font = "600 13px system-ui, sans-serif";
+  const end = g.measureText(title).width + 6;
   [g.textAlign, g.textBaseline] = ["right", "alphabetic"];
   let right = left + width;
   for (const { label, count, y, color, width: thick } of series.filter(({ count }) => count).reverse()) {
     const text = `${label.replace("training", "train")} ${format(y(count - 1))}`;
     g.fillStyle = color;
     g.font = `${thick > 2 ? "600 " : ""}11px system-ui, sans-serif`;
+    const taken = g.measureText(text).width;
+    if (right - taken < end) return;
     g.fillText(text, right, top - 9);
-    right -= g.measureText(text).width + 9;
+    right -= taken + 9;
   }
 }
 
