@@ -12,7 +12,7 @@
  */
 
 const AREA = [236, 420]; // height of the columns, least and most
-const BESIDES = [400, 560]; // height of the window that other things need: with one network, and with two
+const BESIDES = { one: 400, two: 560, lesson: 100 }; // height of the window that other things need
 const WIDEST = 58; // from unit to unit
 export const ROOMY = 78; // between columns: there is room for a number between two buttons
 const NARROWEST = 48; // from column to column: below it the canvas is wider than its place
@@ -20,10 +20,12 @@ const MARGIN = { left: 80, right: 92 }; // to the middle of the first and from t
 
 /**
  * How high the columns may be in this window, so that there is room for what lies below.
- * @param {number} networks side by side
+ * @param {boolean} two networks side by side
+ * @param {boolean} lesson above them
  */
-export function tallest(networks) {
-  return Math.max(AREA[0] + 40, Math.min(AREA[1], window.innerHeight - BESIDES[networks > 1 ? 1 : 0]));
+export function tallest(two, lesson) {
+  const room = window.innerHeight - (two ? BESIDES.two : BESIDES.one) - (lesson ? BESIDES.lesson : 0);
+  return Math.max(AREA[0] + 40, Math.min(AREA[1], room));
 }
 
 /** @param {number} columns */

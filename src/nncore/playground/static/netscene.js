@@ -123,9 +123,10 @@ export function networkScene(app, run, frame, width, pictures, focus) {
   const pinned = app.selected?.run === run ? app.selected : null;
   const loss = app.state.runs[run]?.loss ?? "";
   const example = arrays[`${run}/example`]?.data ?? null;
+  const tall = tallest(frame.header.runs.length > 1, app.state.lesson !== null);
   const counts = [layers[0].inputs, ...layers.map(({ units }) => units)];
   return {
-    layout: networkLayout(width, counts, picture, tallest(frame.header.runs.length)),
+    layout: networkLayout(width, counts, picture, tall),
     layers,
     scales,
     ...pictures,
