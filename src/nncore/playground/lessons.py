@@ -88,8 +88,7 @@ _ALL = [
         "momentum",
         "004",
         "Momentum in the ravine",
-        "A quadratic is 20 times as steep across as along. SGD and momentum both have their best rates. Which one is first at "
-        "the minimum?",
+        "A quadratic is 20 times as steep across as along; both have their best rates. Who is first at the minimum?",
         ["SGD: it does not swing past it", "Momentum: it adds up along the valley", "Neither gets there"],
         1,
         "SGD jumps from one side to the other and creeps along. In the velocity the gradients across the valley, which change "
@@ -174,7 +173,7 @@ _ALL = [
         ["A: sigmoids are smooth", "B: δ of A vanishes on its way back", "Both"],
         1,
         "σ′ is at most 1/4: δ shrinks from layer to layer on its way back, and A stands still for some 5000 steps. See the "
-        "histograms of δ, layer by layer.",
+        "histograms of δ below, layer by layer.",
         _state(
             "moons",
             _run(*[_layer(8, "sigmoid")] * 6, lr=0.1, optimizer="sgd"),

@@ -121,13 +121,18 @@ export class Playground {
   }
 
   /**
+   * The example and the axes may belong to the data of before: then without them.
    * @param {number} grid
    * @param {[number, number]} axes
    * @returns {Promise<any>}
    */
   #askFrame(grid, axes) {
     const example = this.example ?? this.#shownExample();
-    return this.ask({ type: "frame", grid, inspect: this.selected, example, axes });
+    const request = { type: /** @type {const} */ ("frame"), grid, inspect: this.selected };
+    return this.ask({ ...request, example, axes }).catch(() => {
+      this.example = null;
+      return this.ask({ ...request, example: null, axes: [0, 1] });
+    });
   }
 
   /** Without a choice: in step mode the first example of the batch; the first picture, so that all units show something. */

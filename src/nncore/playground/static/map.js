@@ -27,6 +27,7 @@ function axesChooser(axes, changed) {
     /** @param {string[]} names none: there is nothing to choose */
     update(names) {
       el.hidden = !names.length;
+      if (!names.length) [axes[0], axes[1]] = [0, 1];
       if (known === names.join("\n")) return;
       known = names.join("\n");
       el.replaceChildren(...axes.map((_, i) => axisSelect(names, axes, i, changed)));
