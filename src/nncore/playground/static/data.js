@@ -71,7 +71,10 @@ class DataPanel {
     this.#drawing = name === "drawn" && !this.app.state.data.points.length;
     if (!this.#drawing)
       this.app.change((state) => {
+        const task = (/** @type {string} */ kind) => this.app.catalog.datasets.find((set) => set.name === kind)?.task;
+        const [before, now] = [task(state.data.kind), task(name)];
         state.data.kind = name;
+        if (now && now !== before) for (const run of state.runs) run.loss = this.app.catalog.losses[now][0].name;
       });
     this.update();
   }
@@ -106,7 +109,7 @@ function factsOf(app) {
   const count = header.inputs.length;
   const inputs = header.image ? `pictures of ${header.image.join(" × ")}` : count === 1 ? "1 input" : `${count} inputs`;
   const target = header.task === "regression" ? "a number" : `${header.classes} classes`;
-  return `${grouped(train)} examples to train, ${grouped(held)} to validate; ${inputs}, ${target}`;
+  return `${grouped(train)} examples to train, ${grouped(held)} to validate; ${inputs} → ${target}`;
 }
 
 /**

@@ -3,6 +3,7 @@
 import { sheet } from "./canvas.js";
 import { theme } from "./colors.js";
 import { h } from "./dom.js";
+import { inputNames } from "./features.js";
 import { gridSize, pictureGrid, predictedClasses } from "./mapgrid.js";
 import { mapPixels, mapPlane, paintMap } from "./mapplane.js";
 import { mapExamples } from "./mappoints.js";
@@ -59,7 +60,7 @@ function axisSelect(names, axes, i, changed) {
  */
 function axisNames(app, axes) {
   const { plane, inputs, line } = /** @type {import("./types").Points} */ (app.points?.header);
-  if (line) return [inputs[0], "y"];
+  if (line) return [inputNames(app)[0], "y"];
   return plane && app.state.data.features.length ? ["x₁", "x₂"] : axes.map((axis) => inputs[axis] ?? "");
 }
 
@@ -150,9 +151,9 @@ class MapPanel {
     const { points } = this.app;
     if (!this.#last?.header.runs[this.run] || !points || !this.#canvas.el.clientWidth) return;
     const [map, outputs] = ["map", "outputs"].map((name) => this.#last?.arrays[`${this.run}/${name}`]);
-    const { inputs, plane, image } = points.header;
+    const { inputs, plane, image, line } = points.header;
     const pictures = Boolean(image && outputs);
-    this.#tools.forEach((tool, i) => (tool.hidden = pictures !== (i === 2)));
+    this.#tools.forEach((tool, i) => (tool.hidden = pictures !== (i === 2) || (line && i === 1)));
     this.#chooser.update(plane || image || inputs.length < 3 ? [] : inputs);
     this.#title.textContent = pictures || map ? "" : "No map of these data.";
     this.#scene = null;

@@ -18,9 +18,9 @@ const PHASES = ["forward", "loss", "backward", "update"];
 
 /** @type {Record<string, string>} */
 const PHASE_NOTES = {
-  forward: "In the units: z and h of the ringed example. Lines: w.",
+  forward: "In the units: z and h of the example that is {where}. Lines: w.",
   loss: "From the outputs and the targets; this is the loss of all training examples.",
-  backward: "In the units: δ = ∂l/∂z of the ringed example. Lines: ∂l/∂w of the batch.",
+  backward: "In the units: δ = ∂l/∂z of the example that is {where}. Lines: ∂l/∂w of the batch.",
   update: "The optimizer has changed the weights. Lines: w.",
 };
 
@@ -35,10 +35,11 @@ function phaseStrip() {
     /**
      * @param {string | null} phase
      * @param {number | null} loss
+     * @param {boolean} picture
      */
-    show(phase, loss) {
+    show(phase, loss, picture) {
       el.hidden = note.hidden = phase === null;
-      note.textContent = PHASE_NOTES[phase ?? "update"];
+      note.textContent = PHASE_NOTES[phase ?? "update"].replace("{where}", picture ? "the input" : "ringed on the map");
       items.forEach((item, i) =>
         phase === PHASES[i] ? item.setAttribute("aria-current", "step") : item.removeAttribute("aria-current"),
       );
@@ -106,7 +107,7 @@ class NetworkPanel {
     el.style.height = `${scene.layout.height}px`;
     this.#canvas.draw((g) => paintNetwork(g, scene));
     this.buttons.place(scene.layout);
-    this.#phases.show(scene.phase, now.loss);
+    this.#phases.show(scene.phase, now.loss, scene.layout.picture > 0);
     this.#scene = scene;
     this.#tell();
   }

@@ -146,7 +146,14 @@ function paintPlotAxes(g, { box: [left, top, width, height], title, colors, form
   }
   g.stroke();
   [g.textAlign, g.textBaseline] = ["center", "top"];
-  x.marks.forEach((mark, i) => g.fillText((i ? "" : "step ") + mark.toLocaleString("en-US"), x.at(mark), top + height + 6));
+  let free = -Infinity; // where the label before has ended
+  x.marks.forEach((mark, i) => {
+    const text = (i ? "" : "step ") + mark.toLocaleString("en-US");
+    const half = g.measureText(text).width / 2;
+    if (x.at(mark) - half < free) return;
+    g.fillText(text, x.at(mark), top + height + 6);
+    free = x.at(mark) + half + 8;
+  });
   [g.textAlign, g.textBaseline] = ["left", "alphabetic"];
   g.fillStyle = colors.ink;
   g.font = "600 13px system-ui, sans-serif";
