@@ -150,9 +150,10 @@ function paintPlotAxes(g, { box: [left, top, width, height], title, colors, form
   x.marks.forEach((mark, i) => {
     const text = (i ? "" : "step ") + mark.toLocaleString("en-US");
     const half = g.measureText(text).width / 2;
-    if (x.at(mark) - half < free) return;
-    g.fillText(text, x.at(mark), top + height + 6);
-    free = x.at(mark) + half + 8;
+    const middle = Math.min(x.at(mark), left + width + 8 - half); // not beyond the edge
+    if (middle - half < free) return;
+    g.fillText(text, middle, top + height + 6);
+    free = middle + half + 8;
   });
   [g.textAlign, g.textBaseline] = ["left", "alphabetic"];
   g.fillStyle = colors.ink;
