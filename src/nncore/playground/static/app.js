@@ -23,6 +23,7 @@ export class Playground {
   /** @type {App["points"]} */ points = null;
   /** @type {App["frame"]} */ frame = null;
   /** @type {App["selected"]} */ selected = null;
+  /** @type {App["hovered"]} */ hovered = null;
   /** @type {number | null} */ example = null;
   /** @type {State | null} */ #wanted = null; // the state with edits that Python has not seen yet
   /** @type {Promise<void> | null} */ #sending = null;
@@ -90,6 +91,12 @@ export class Playground {
   select = (what) => {
     this.selected = what;
     this.listener.updated();
+  };
+
+  /** @type {App["hover"]} */
+  hover = (what) => {
+    this.hovered = what;
+    this.listener.painted();
   };
 
   /** @type {App["choose"]} */

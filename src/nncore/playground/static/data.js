@@ -12,6 +12,8 @@ import { sketched } from "./sketches.js";
 /** @typedef {import("./types").Parameter} Parameter */
 /** @typedef {ReturnType<typeof theme>} Colors */
 
+const DRAW = "Draw points of two or three classes with the mouse, a finger, or the arrow keys and Enter.";
+
 /**
  * @param {App} app
  * @returns {import("./types").View}
@@ -53,7 +55,7 @@ class DataPanel {
     const given = kind === "own" || kind === "drawn"; // as many and as noisy as they are
     for (const one of this.thumbnails) one.show(kind, theme(app.root));
     this.#name.textContent = app.catalog.datasets.find(({ name }) => name === kind)?.label ?? kind;
-    this.#facts.textContent = this.#drawing ? "Draw points of two or three classes with the mouse, a finger, or the arrow keys and Enter." : factsOf(app);
+    this.#facts.textContent = this.#drawing ? DRAW : factsOf(app);
     for (const [name, field] of Object.entries(fields)) field.set(/** @type {any} */ (data)[name]);
     fields.n.el.hidden = fields.noise.el.hidden = given;
     this.pad.el.hidden = kind !== "drawn";

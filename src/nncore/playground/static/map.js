@@ -5,7 +5,7 @@ import { theme } from "./colors.js";
 import { h } from "./dom.js";
 import { inputNames } from "./features.js";
 import { gridSize, pictureGrid, predictedClasses } from "./mapgrid.js";
-import { mapPixels, mapPlane, paintMap } from "./mapplane.js";
+import { mapPixels, mapPlane, paintMap, unitPixels } from "./mapplane.js";
 import { mapExamples } from "./mappoints.js";
 import { nearestExample, placeText } from "./maptext.js";
 import { hoverTip, onOff } from "./parts.js";
@@ -175,12 +175,28 @@ class MapPanel {
     );
     const chosen = app.example ?? batch?.[0] ?? null;
     const names = axisNames(app, axes);
-    const line = this.#last?.arrays[`${this.run}/line`]?.data ?? null;
-    const marked = { chosen, batch: batch ?? [] };
+    const unit = this.#hoveredUnit();
+    const line = unit ? null : (this.#last?.arrays[`${this.run}/line`]?.data ?? null);
+    const marked = { chosen, batch: batch ?? [], title: unit?.title ?? "" };
     const scene = { plane, colors: theme(app.root), points, names, axes, ...this.#shown, range, line, ...marked };
     this.#canvas.el.style.height = `${plane.side + plane.top + 38}px`;
-    this.#canvas.draw((g) => paintMap(g, scene, map, this.#pixels.of(map, scene), this.#examples));
+    const pixels = unit ? unitPixels(unit.data, scene.colors.ground) : this.#pixels.of(map, scene);
+    this.#canvas.draw((g) => paintMap(g, scene, unit ?? map, pixels, this.#examples));
     this.#scene = scene;
+  }
+
+  /** The unit that the mouse is at: it is shown in place of the network's output. */
+  #hoveredUnit() {
+    const { hovered } = this.app;
+    const units = this.#last?.arrays[`${this.run}/units`];
+    const layers = this.#last?.header.runs[this.run].layers ?? [];
+    if (!units || hovered?.kind !== "unit" || hovered.run !== this.run || hovered.layer >= layers.length) return null;
+    const index = layers.slice(0, hovered.layer).reduce((sum, layer) => sum + layer.units, hovered.unit);
+    const [, rows, columns] = units.shape;
+    const output = hovered.layer === layers.length - 1;
+    const title = output ? `z of output ${hovered.unit + 1}` : `h of unit ${hovered.unit + 1}, layer ${hovered.layer + 1}`;
+    const data = units.data.subarray(index * rows * columns, (index + 1) * rows * columns);
+    return { shape: [1, rows, columns], data, title };
   }
 
   /**

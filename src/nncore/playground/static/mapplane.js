@@ -4,6 +4,7 @@ import { image, ticks } from "./canvas.js";
 import { CLASSES, css, sequential } from "./colors.js";
 import { short } from "./dom.js";
 import { paintMarks, toPixel } from "./mappoints.js";
+import { signTable, textPlate } from "./pixels.js";
 
 /** @typedef {import("./colors.js").RGB} RGB */
 /** @typedef {import("./types").Message<import("./types").Points>} PointsMessage */
@@ -11,7 +12,7 @@ import { paintMarks, toPixel } from "./mappoints.js";
 /**
  * @typedef {{ plane: Plane, colors: ReturnType<typeof import("./colors.js").theme>, points: PointsMessage, names: string[],
  *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number],
- *   line: ArrayLike<number> | null, chosen: number | null, batch: number[] }} MapScene
+ *   line: ArrayLike<number> | null, chosen: number | null, batch: number[], title: string }} MapScene
  */
 
 const STRENGTH = 0.78; // of the map's colors, so that the points stand out
@@ -80,6 +81,16 @@ export function mapPixels() {
 }
 
 /**
+ * The pixels of one unit's h over the plane.
+ * @param {ArrayLike<number>} bytes −127 … 127
+ * @param {RGB} ground
+ */
+export function unitPixels(bytes, ground) {
+  const table = signTable(ground);
+  return new Uint8ClampedArray(Uint32Array.from(bytes, (byte) => table[byte & 255]).buffer);
+}
+
+/**
  * @param {number} byte
  * @param {boolean} regression
  * @param {MapScene} scene
@@ -124,6 +135,8 @@ export function paintMap(g, scene, map, pixels, examples) {
   paintMarks(g, scene, scene.batch, 6.5, 1.2);
   if (scene.chosen !== null) paintMarks(g, scene, [scene.chosen], 9, 2.5);
   g.restore();
+  g.font = "600 13px system-ui, sans-serif";
+  if (scene.title) textPlate(g, scene.title, left + side / 2, top + 12, scene.colors);
   paintAxes(g, scene);
   if (scene.points.header.task === "regression" && !scene.line) paintBar(g, scene);
 }

@@ -10,15 +10,14 @@ import { largestSize, shortened, textPlate } from "./pixels.js";
 /** @typedef {ReturnType<typeof import("./pixels.js").atlas>} Atlas */
 /** @typedef {import("./pixels.js").Numbers} Values */
 /**
- * All that one painting needs. `texts`: below the title of each layer; `example`: rows z, h, δ, 0, of all units;
- * `shares`: p of the output units for the example.
+ * `texts`: below the title of each layer; `example`: rows z, h, δ, 0, of all units; `shares`: its p of the output units.
  * @typedef {{
  *   layout: import("./netlayout.js").Layout, layers: FrameLayer[],
  *   texts: [string, string][], inputs: string[], labels: string[],
- *   theta: Values, grad: Values | null, example: Values | null, shares: number[] | null, given: number[] | null, phase: string | null,
+ *   theta: Values, grad: Values | null, example: Values | null, shares: number[] | null,
+ *   given: number[] | null, phase: string | null,
  *   colors: ReturnType<typeof import("./colors.js").theme>, focus: Inspect | null, pinned: Inspect | null,
- *   scales: number[],
- *   units: Atlas | null, weights: Atlas | null, seen: Atlas | null
+ *   scales: number[], units: Atlas | null, weights: Atlas | null, seen: Atlas | null
  * }} Scene
  */
 

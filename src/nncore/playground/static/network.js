@@ -122,7 +122,7 @@ class NetworkPanel {
   #look(what) {
     const moved = JSON.stringify(what) !== JSON.stringify(this.#focus);
     this.#focus = what;
-    if (moved) this.update();
+    if (moved) this.app.hover(what);
   }
 
   /** @param {KeyboardEvent} event */

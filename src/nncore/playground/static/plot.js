@@ -11,7 +11,8 @@ import { short } from "./dom.js";
 /**
  * `top`: no value above it is shown; `whole`: the axis goes from 0 to it; `above`: the labels are beside the title.
  * @typedef {{ box: [number, number, number, number], title: string, logX: boolean, logY: boolean, series: Series[],
- *   top: number | null, whole: boolean, above: boolean, cursor: number | null, colors: ReturnType<typeof import("./colors.js").theme>,
+ *   top: number | null, whole: boolean, above: boolean, cursor: number | null,
+ *   colors: ReturnType<typeof import("./colors.js").theme>,
  *   format: (value: number) => string }} Plot
  */
 /** @typedef {{ from: number, to: number, at(value: number): number, marks: number[] }} PlotScale */
@@ -147,7 +148,7 @@ function paintPlotAxes(g, { box: [left, top, width, height], title, colors, form
   g.stroke();
   [g.textAlign, g.textBaseline] = ["center", "top"];
   let free = -Infinity; // where the label before has ended
-  x.marks.forEach((mark, i) => {
+  x.marks.filter(Number.isInteger).forEach((mark, i) => {
     const text = (i ? "" : "step ") + mark.toLocaleString("en-US");
     const half = g.measureText(text).width / 2;
     const middle = Math.min(x.at(mark), left + width + 8 - half); // not beyond the edge
