@@ -54,7 +54,7 @@ _ALL = [
         "004",
         "Exclusive or needs a hidden layer",
         "Run A has no hidden layer, run B has one of four units. What does A reach on the four quadrants?",
-        ["The same as B, later", "No more than two thirds, for ever", "Three quarters"],
+        ["The same as B, later", "About two thirds, for ever", "Nine tenths"],
         1,
         "Without a hidden layer the border is a straight line, and the best of all lines has a third of the square on the "
         "wrong side. The hidden layer folds the plane so that a line is enough.",
@@ -88,20 +88,21 @@ _ALL = [
         "momentum",
         "004",
         "Momentum in the ravine",
-        "A quadratic is 20 times as steep across as along. Which of SGD and momentum is first at the minimum?",
-        ["SGD: it goes straight", "Momentum: it adds up along the valley", "Neither gets there"],
+        "A quadratic is 20 times as steep across as along; both have their best rates. Who is first at the minimum?",
+        ["SGD: it does not swing past it", "Momentum: it adds up along the valley", "Neither gets there"],
         1,
-        "Across the valley the gradients change sign and cancel in the velocity; along it they add up, to 1/(1 − μ) times "
-        "the step. The rate per step is (√κ − 1)/(√κ + 1) in place of (κ − 1)/(κ + 1).",
+        "SGD jumps from one side to the other and creeps along. In the velocity the gradients across the valley, which change "
+        "sign, cancel; those along it add up, to 1/(1 − μ) times the step. The error shrinks by (√κ − 1)/(√κ + 1) = 0.63 per "
+        "step in place of (κ − 1)/(κ + 1) = 0.90. Raise κ: move λ₂.",
         _state(
             "spirals",
             view="landscape",
             landscape={
                 "name": "quadratic",
                 "eigenvalues": [1.0, 20.0],
-                "start": [-1.5, 1.0],
-                "steps": 150,
-                "racers": [{"name": "sgd", "lr": 0.05}, {"name": "momentum", "lr": 0.05, "momentum": 0.7}],
+                "start": [-1.5, -0.55],
+                "steps": 80,
+                "racers": [{"name": "sgd", "lr": 0.095}, {"name": "momentum", "lr": 0.1335, "momentum": 0.4}],
             },
         ),
     ),
@@ -172,7 +173,7 @@ _ALL = [
         ["A: sigmoids are smooth", "B: δ of A vanishes on its way back", "Both"],
         1,
         "σ′ is at most 1/4: δ shrinks from layer to layer on its way back, and A stands still for some 5000 steps. See the "
-        "histograms of δ, layer by layer.",
+        "histograms of δ below, layer by layer.",
         _state(
             "moons",
             _run(*[_layer(8, "sigmoid")] * 6, lr=0.1, optimizer="sgd"),

@@ -23,10 +23,12 @@ export class Playground {
   /** @type {App["points"]} */ points = null;
   /** @type {App["frame"]} */ frame = null;
   /** @type {App["selected"]} */ selected = null;
+  /** @type {App["hovered"]} */ hovered = null;
   /** @type {number | null} */ example = null;
   /** @type {State | null} */ #wanted = null; // the state with edits that Python has not seen yet
   /** @type {Promise<void> | null} */ #sending = null;
   #pointsOf = -1; // the start that the points belong to
+  /** @type {Promise<any> | null} */ #next = null; // the frame that is asked for while the last one is painted
 
   /**
    * @param {import("./types").Host} host
@@ -56,6 +58,7 @@ export class Playground {
     Object.assign(this, { session: header.session, version: header.version, state: header.state });
     this.#wanted = this.state;
     this.#pointsOf = -1;
+    this.#next = null;
     this.listener.updated();
   }
 
@@ -90,6 +93,12 @@ export class Playground {
     this.listener.updated();
   };
 
+  /** @type {App["hover"]} */
+  hover = (what) => {
+    this.hovered = what;
+    this.listener.painted();
+  };
+
   /** @type {App["choose"]} */
   choose = (example) => {
     this.example = example;
@@ -97,14 +106,17 @@ export class Playground {
   };
 
   /**
-   * Ask for the present moment of the networks, and for their data where they are new.
+   * Ask for the present moment of the networks, and for their data where they are new. While they train, the next frame is
+   * computed while this one is painted: no more than one is under way.
    * @param {number} grid
    * @param {[number, number]} axes
    */
   async look(grid, axes) {
-    const example = this.example ?? this.#shownExample();
-    /** @type {any} */
-    const frame = await this.ask({ type: "frame", grid, inspect: this.selected, example, axes });
+    const asked = this.#next ?? this.#askFrame(grid, axes);
+    this.#next = null;
+    const frame = await asked;
+    if (frame.header.playing) this.#next = this.#askFrame(grid, axes);
+    this.#next?.catch(() => {}); // the next look tells it
     if (frame.header.start !== this.#pointsOf) {
       this.points = await this.ask({ type: "points" });
       this.#pointsOf = frame.header.start;
@@ -113,6 +125,21 @@ export class Playground {
     }
     this.frame = frame;
     this.listener.painted();
+  }
+
+  /**
+   * The example and the axes may belong to the data of before: then without them.
+   * @param {number} grid
+   * @param {[number, number]} axes
+   * @returns {Promise<any>}
+   */
+  #askFrame(grid, axes) {
+    const example = this.example ?? this.#shownExample();
+    const request = { type: /** @type {const} */ ("frame"), grid, inspect: this.selected };
+    return this.ask({ ...request, example, axes }).catch(() => {
+      this.example = null;
+      return this.ask({ ...request, example: null, axes: [0, 1] });
+    });
   }
 
   /** Without a choice: in step mode the first example of the batch; the first picture, so that all units show something. */

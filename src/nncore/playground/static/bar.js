@@ -102,7 +102,7 @@ function speedField(app) {
     /** @param {number} speed */
     set(speed) {
       slider.value = String(speed ? Math.round(TENFOLD * Math.log10(speed)) : FASTEST);
-      text.textContent = speed ? `${grouped(speed)} / s` : "as fast as it goes";
+      text.textContent = speed ? `${grouped(speed)} / s` : "fastest";
       slider.setAttribute("aria-valuetext", text.textContent);
     },
   };
@@ -124,8 +124,9 @@ function counters() {
      */
     show(frame, fps) {
       step.textContent = grouped(frame.runs[0].step);
-      epoch.textContent = frame.runs[0].epoch < 100 ? frame.runs[0].epoch.toFixed(1) : grouped(frame.runs[0].epoch);
-      rate.textContent = frame.playing ? `${grouped(frame.rate)} steps/s · ${Math.round(fps)} fps` : "";
+      epoch.textContent = grouped(frame.runs[0].epoch);
+      rate.textContent = frame.playing ? `${grouped(frame.rate)} steps/s` : "";
+      rate.title = `${Math.round(fps)} pictures per second`;
     },
   };
 }

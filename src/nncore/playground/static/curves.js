@@ -59,7 +59,7 @@ function highestLoss(series) {
 }
 
 /**
- * Loss, and beside or below it accuracy.
+ * Loss, and beside or below it accuracy. Where it is narrow the labels are above the curves.
  * @param {FrameMessage} frame
  * @param {CurveChoices} choices
  * @param {ReturnType<typeof theme>} colors
@@ -69,10 +69,11 @@ function highestLoss(series) {
 function curvePlots(frame, choices, colors, width) {
   const both = frame.header.runs.some(({ accuracy }) => accuracy !== null);
   const beside = both && width >= 640;
-  const room = LEFT + (frame.header.runs.length > 1 ? 160 : 140); // for labels
+  const above = width < 420 && frame.header.runs.length === 1;
+  const room = LEFT + (above ? 8 : frame.header.runs.length > 1 ? 160 : 140); // for labels
   const [first, second] = beside ? [0.54 * width, 0.46 * width] : [width, width];
-  const tall = beside || !both ? 170 : 140;
-  const shared = { ...choices, colors, whole: false };
+  const tall = beside || !both ? 170 : above ? 100 : 130;
+  const shared = { ...choices, colors, whole: false, above };
   const losses = curveSeries(frame, colors, COLUMNS.loss);
   /** @type {Plot} */
   const loss = { ...shared, ...LOSS, box: [LEFT, TOP, first - room, tall], series: losses, top: highestLoss(losses) };
@@ -80,8 +81,8 @@ function curvePlots(frame, choices, colors, width) {
   const [left, top] = beside ? [first + LEFT, TOP] : [LEFT, 2 * TOP + tall + BELOW];
   const series = curveSeries(frame, colors, COLUMNS.accuracy);
   return {
-    plots: [loss, { ...shared, ...ACCURACY, box: [left, top, second - room, tall], series }],
-    height: top + tall + BELOW,
+    plots: [loss, { ...shared, ...ACCURACY, box: [left, top, second - room, beside ? tall : 0.75 * tall], series }],
+    height: top + (beside ? tall : 0.75 * tall) + BELOW,
   };
 }
 

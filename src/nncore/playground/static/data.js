@@ -1,14 +1,18 @@
 /** The data: which ones, how many, how noisy, and what the networks see of them. */
 
 import { sheet } from "./canvas.js";
-import { CLASSES, css, sequential } from "./colors.js";
+import { CLASSES, css, sequential, theme } from "./colors.js";
 import { grouped, h } from "./dom.js";
 import { numberField, renewed } from "./fields.js";
 import { Pad } from "./pad.js";
+import { textPlate } from "./pixels.js";
 import { sketched } from "./sketches.js";
 
 /** @typedef {import("./types").App} App */
 /** @typedef {import("./types").Parameter} Parameter */
+/** @typedef {ReturnType<typeof theme>} Colors */
+
+const DRAW = "Draw points of two or three classes with the mouse, a finger, or the arrow keys and Enter.";
 
 /**
  * @param {App} app
@@ -20,7 +24,8 @@ export function dataView(app) {
 
 class DataPanel {
   #drawing = false; // on the pad, where there are too few points yet to train on
-  #facts = h("p.facts");
+  #name = h("strong");
+  #facts = h("span");
   #features = h("div.chips", { role: "group", "aria-label": "features" });
 
   /** @param {App} app */
@@ -35,8 +40,8 @@ class DataPanel {
       "div.data",
       {},
       h("div.thumbnails", { role: "group", "aria-label": "data sets" }, ...this.thumbnails.map((one) => one.el)),
+      h("p.facts", {}, this.#name, ": ", this.#facts),
       this.pad.el,
-      this.#facts,
       ...Object.values(this.fields).map((field) => field.el),
       this.sees,
     );
@@ -48,13 +53,15 @@ class DataPanel {
     if (data.kind === "drawn") this.#drawing = false;
     const kind = this.#drawing ? "drawn" : data.kind;
     const given = kind === "own" || kind === "drawn"; // as many and as noisy as they are
-    for (const one of this.thumbnails) one.show(kind);
-    this.#facts.textContent = this.#drawing ? "Draw points of two or three classes." : factsOf(app);
+    for (const one of this.thumbnails) one.show(kind, theme(app.root));
+    this.#name.textContent = app.catalog.datasets.find(({ name }) => name === kind)?.label ?? kind;
+    this.#facts.textContent = this.#drawing ? DRAW : factsOf(app);
     for (const [name, field] of Object.entries(fields)) field.set(/** @type {any} */ (data)[name]);
     fields.n.el.hidden = fields.noise.el.hidden = given;
     this.pad.el.hidden = kind !== "drawn";
     this.pad.update();
-    this.sees.hidden = kind === "own" || !app.catalog.datasets.find((set) => set.name === kind)?.plane;
+    const one = kind === data.kind && app.points?.header.line; // one input: there is nothing to choose
+    this.sees.hidden = kind === "own" || Boolean(one) || !app.catalog.datasets.find((set) => set.name === kind)?.plane;
     renewed(
       this.#features,
       app.catalog.features.map((feature) => featureButton(app, feature)),
@@ -66,7 +73,10 @@ class DataPanel {
     this.#drawing = name === "drawn" && !this.app.state.data.points.length;
     if (!this.#drawing)
       this.app.change((state) => {
+        const task = (/** @type {string} */ kind) => this.app.catalog.datasets.find((set) => set.name === kind)?.task;
+        const [before, now] = [task(state.data.kind), task(name)];
         state.data.kind = name;
+        if (now && now !== before) for (const run of state.runs) run.loss = this.app.catalog.losses[now][0].name;
       });
     this.update();
   }
@@ -101,8 +111,7 @@ function factsOf(app) {
   const count = header.inputs.length;
   const inputs = header.image ? `pictures of ${header.image.join(" × ")}` : count === 1 ? "1 input" : `${count} inputs`;
   const target = header.task === "regression" ? "a number" : `${header.classes} classes`;
-  const mine = app.state.data.kind === "own" ? "Your data: " : "";
-  return `${mine}${grouped(train)} examples to train, ${grouped(held)} to validate; ${inputs}, ${target}`;
+  return `${grouped(train)} examples to train, ${grouped(held)} to validate; ${inputs} → ${target}`;
 }
 
 /**
@@ -114,19 +123,22 @@ function thumbnail({ name, label, task }, choose) {
   picture.el.setAttribute("aria-hidden", "true");
   const sketch = sketched(name);
   const el = h("button.set", { title: label, onclick: choose }, picture.el, h("span", {}, label));
-  const paint = (/** @type {CanvasRenderingContext2D} */ g, /** @type {number} */ width, /** @type {number} */ height) => {
+  /** @param {CanvasRenderingContext2D} g @param {number} width @param {number} height @param {Colors} colors */
+  const paint = (g, width, height, colors) => {
     if (!sketch) return symbol(g, name, width, height);
     for (const [x, y, value] of sketch) {
       g.fillStyle = css(task === "regression" ? sequential(value) : CLASSES[value]);
-      g.fillRect(((x + 1) / 2) * (width - 4) + 1, ((1 - y) / 2) * (height - 4) + 1, 2.5, 2.5);
+      g.fillRect(((x + 1) / 2) * (width - 4) + 1, ((1 - y) / 2) * (height - 4) + 1, 2, 2);
     }
+    g.font = "600 10px system-ui, sans-serif";
+    if (name.startsWith("raw")) textPlate(g, "raw", width / 2, height / 2 + 3, colors);
   };
   return {
     el,
-    /** @param {string} kind the one that is chosen */
-    show(kind) {
+    /** @param {string} kind the one that is chosen @param {Colors} colors */
+    show(kind, colors) {
       el.setAttribute("aria-pressed", String(kind === name));
-      picture.draw(paint);
+      picture.draw((g, width, height) => paint(g, width, height, colors));
     },
   };
 }

@@ -22,6 +22,7 @@ const SIDE = 24; // pixels of a picture
  */
 function chosenFeatures(app) {
   if (!app.points?.header.plane) return [];
+  if (app.points.header.line) return ["x1"];
   return app.state.data.features.length ? app.state.data.features : ["x1", "x2"];
 }
 
@@ -31,7 +32,9 @@ function chosenFeatures(app) {
  */
 export function inputNames(app) {
   const features = app.state.data.features;
-  if (!app.points?.header.plane || !features.length) return app.points?.header.inputs ?? [];
+  const { plane = false, line = false, inputs = [] } = app.points?.header ?? {};
+  if (line) return inputs.map((name) => (name === "x1" ? "x₁" : name));
+  if (!plane || !features.length) return inputs;
   return features.map((name) => app.catalog.features.find((feature) => feature.name === name)?.label ?? name);
 }
 

@@ -45,7 +45,8 @@ export function landscapeView(app) {
     show();
   }
   const side = h("div.explore-side", {}, controls.el, table.el);
-  const main = h("div.explore-main", {}, picture.el, clock.el, curves.el);
+  const hint = h("p.explore-caption", {}, "Click or drag to choose where they start. Stars: minima.");
+  const main = h("div.explore-main", {}, picture.el, hint, clock.el, curves.el);
   const update = () => (app.state.view === "landscape" ? state.update() : clock.stop());
   return { el: h("section.explore", { "aria-label": "Landscapes" }, main, side), update, close: clock.stop };
 }

@@ -1,4 +1,4 @@
-/** Frames of the networks, one after the other: the next is asked for when the last one is painted. */
+/** Frames of the networks, one after the other, as fast as the screen shows them. */
 
 const IDLE = 300; // ms between two looks at networks that stand still
 

@@ -127,6 +127,7 @@ class Page {
     await this.app.change((state) => Object.assign(state, copy(lesson.state), { lesson: lesson.id }));
     this.#listing = false;
     this.#update();
+    if (this.host.page) window.scrollTo(0, 0); // the list of lessons is longer than what they show
     if (lesson.state.view !== "network") return; // the others move by themselves
     await this.#tell({ type: "reset" });
     await this.#tell({ type: "play" });

@@ -3,8 +3,9 @@
 import { sheet } from "./canvas.js";
 import { theme } from "./colors.js";
 import { h } from "./dom.js";
+import { inputNames } from "./features.js";
 import { gridSize, pictureGrid, predictedClasses } from "./mapgrid.js";
-import { mapPixels, mapPlane, paintMap } from "./mapplane.js";
+import { mapPixels, mapPlane, paintMap, unitPixels } from "./mapplane.js";
 import { mapExamples } from "./mappoints.js";
 import { nearestExample, placeText } from "./maptext.js";
 import { hoverTip, onOff } from "./parts.js";
@@ -27,6 +28,7 @@ function axesChooser(axes, changed) {
     /** @param {string[]} names none: there is nothing to choose */
     update(names) {
       el.hidden = !names.length;
+      if (!names.length) [axes[0], axes[1]] = [0, 1];
       if (known === names.join("\n")) return;
       known = names.join("\n");
       el.replaceChildren(...axes.map((_, i) => axisSelect(names, axes, i, changed)));
@@ -58,7 +60,7 @@ function axisSelect(names, axes, i, changed) {
  */
 function axisNames(app, axes) {
   const { plane, inputs, line } = /** @type {import("./types").Points} */ (app.points?.header);
-  if (line) return [inputs[0], "y"];
+  if (line) return [inputNames(app)[0], "y"];
   return plane && app.state.data.features.length ? ["x₁", "x₂"] : axes.map((axis) => inputs[axis] ?? "");
 }
 
@@ -149,9 +151,9 @@ class MapPanel {
     const { points } = this.app;
     if (!this.#last?.header.runs[this.run] || !points || !this.#canvas.el.clientWidth) return;
     const [map, outputs] = ["map", "outputs"].map((name) => this.#last?.arrays[`${this.run}/${name}`]);
-    const { inputs, plane, image } = points.header;
+    const { inputs, plane, image, line } = points.header;
     const pictures = Boolean(image && outputs);
-    this.#tools.forEach((tool, i) => (tool.hidden = pictures !== (i === 2)));
+    this.#tools.forEach((tool, i) => (tool.hidden = pictures !== (i === 2) || (line && i === 1)));
     this.#chooser.update(plane || image || inputs.length < 3 ? [] : inputs);
     this.#title.textContent = pictures || map ? "" : "No map of these data.";
     this.#scene = null;
@@ -173,12 +175,28 @@ class MapPanel {
     );
     const chosen = app.example ?? batch?.[0] ?? null;
     const names = axisNames(app, axes);
-    const line = this.#last?.arrays[`${this.run}/line`]?.data ?? null;
-    const marked = { chosen, batch: batch ?? [] };
+    const unit = this.#hoveredUnit();
+    const line = unit ? null : (this.#last?.arrays[`${this.run}/line`]?.data ?? null);
+    const marked = { chosen, batch: batch ?? [], title: unit?.title ?? "" };
     const scene = { plane, colors: theme(app.root), points, names, axes, ...this.#shown, range, line, ...marked };
     this.#canvas.el.style.height = `${plane.side + plane.top + 38}px`;
-    this.#canvas.draw((g) => paintMap(g, scene, map, this.#pixels.of(map, scene), this.#examples));
+    const pixels = unit ? unitPixels(unit.data, scene.colors.ground) : this.#pixels.of(map, scene);
+    this.#canvas.draw((g) => paintMap(g, scene, unit ?? map, pixels, this.#examples));
     this.#scene = scene;
+  }
+
+  /** The unit that the mouse is at: it is shown in place of the network's output. */
+  #hoveredUnit() {
+    const { hovered } = this.app;
+    const units = this.#last?.arrays[`${this.run}/units`];
+    const layers = this.#last?.header.runs[this.run].layers ?? [];
+    if (!units || hovered?.kind !== "unit" || hovered.run !== this.run || hovered.layer >= layers.length) return null;
+    const index = layers.slice(0, hovered.layer).reduce((sum, layer) => sum + layer.units, hovered.unit);
+    const [, rows, columns] = units.shape;
+    const output = hovered.layer === layers.length - 1;
+    const title = output ? `z of output ${hovered.unit + 1}` : `h of unit ${hovered.unit + 1}, layer ${hovered.layer + 1}`;
+    const data = units.data.subarray(index * rows * columns, (index + 1) * rows * columns);
+    return { shape: [1, rows, columns], data, title };
   }
 
   /**

@@ -8,6 +8,7 @@ import { atlas, grayTable, largestSize } from "./pixels.js";
 
 const CELL = { width: 54, height: 66, picture: 44 };
 const TALLEST = 500;
+const BESIDE = 480; // height of the window that other things need
 
 /**
  * The class of the largest output of each example.
@@ -27,7 +28,8 @@ export function predictedClasses({ shape: [count, width], data }) {
  */
 export function gridSize(width, count) {
   const columns = Math.max(1, Math.floor(width / CELL.width));
-  const rows = Math.min(Math.ceil(count / columns), Math.floor(TALLEST / CELL.height));
+  const tall = Math.max(3 * CELL.height, Math.min(TALLEST, window.innerHeight - BESIDE));
+  const rows = Math.min(Math.ceil(count / columns), Math.floor(tall / CELL.height));
   return { columns, rows: Math.max(1, rows), height: Math.max(1, rows) * CELL.height };
 }
 

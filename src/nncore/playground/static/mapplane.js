@@ -4,6 +4,7 @@ import { image, ticks } from "./canvas.js";
 import { CLASSES, css, sequential } from "./colors.js";
 import { short } from "./dom.js";
 import { paintMarks, toPixel } from "./mappoints.js";
+import { signTable, textPlate } from "./pixels.js";
 
 /** @typedef {import("./colors.js").RGB} RGB */
 /** @typedef {import("./types").Message<import("./types").Points>} PointsMessage */
@@ -11,7 +12,7 @@ import { paintMarks, toPixel } from "./mappoints.js";
 /**
  * @typedef {{ plane: Plane, colors: ReturnType<typeof import("./colors.js").theme>, points: PointsMessage, names: string[],
  *   axes: [number, number], validation: boolean, discrete: boolean, range: [number, number],
- *   line: ArrayLike<number> | null, chosen: number | null, batch: number[] }} MapScene
+ *   line: ArrayLike<number> | null, chosen: number | null, batch: number[], title: string }} MapScene
  */
 
 const STRENGTH = 0.78; // of the map's colors, so that the points stand out
@@ -28,20 +29,26 @@ export function mapPlane(width, bar, box) {
 }
 
 /**
- * Colors by probability: the mix of the classes, fading to the ground where they are equal.
- * @param {number[]} probabilities
- * @param {boolean} discrete
- * @param {RGB} ground
- * @returns {RGB}
+ * A color by probability: the mix of the classes, fading to the ground where they are equal. It is called for each pixel.
+ * @param {Uint8ClampedArray | number[]} pixels
+ * @param {number} at where its red goes; green and blue follow
+ * @param {ArrayLike<number>} data probabilities of the first class, of the second, …, as bytes
+ * @param {number} i which of each class
+ * @param {number} count of each class
+ * @param {{ discrete: boolean, colors: { ground: RGB } }} scene
  */
-function blended(probabilities, discrete, ground) {
-  const most = Math.max(...probabilities);
-  const top = probabilities.indexOf(most);
-  const even = 1 / probabilities.length;
-  const share = discrete ? STRENGTH : (STRENGTH * (most - even)) / (1 - even);
-  const mixed = (/** @type {number} */ i) => probabilities.reduce((sum, p, c) => sum + p * CLASSES[c % CLASSES.length][i], 0);
-  const color = [0, 1, 2].map((i) => (discrete ? CLASSES[top % CLASSES.length][i] : mixed(i)));
-  return /** @type {RGB} */ (ground.map((c, i) => Math.round(c + share * (color[i] - c))));
+function blend(pixels, at, data, i, count, { discrete, colors: { ground } }) {
+  const classes = data.length / count;
+  let top = 0;
+  for (let c = 1; c < classes; c++) if (data[c * count + i] > data[top * count + i]) top = c;
+  const most = data[top * count + i] / 255;
+  const share = discrete ? STRENGTH : (STRENGTH * (most * classes - 1)) / (classes - 1);
+  for (let part = 0; part < 3; part++) {
+    let color = 0;
+    if (discrete) color = CLASSES[top % CLASSES.length][part];
+    else for (let c = 0; c < classes; c++) color += (data[c * count + i] / 255) * CLASSES[c % CLASSES.length][part];
+    pixels[at + part] = Math.round(ground[part] + share * (color - ground[part]));
+  }
 }
 
 /** The pixels of a map, in one buffer for all frames. */
@@ -55,19 +62,18 @@ export function mapPixels() {
      * @param {{ shape: number[], data: ArrayLike<number> }} map
      * @param {MapScene} scene
      */
-    of({ shape: [classes, rows, columns], data }, { points, discrete, colors }) {
+    of({ shape: [classes, rows, columns], data }, scene) {
+      const { points, discrete, colors } = scene;
       const regression = points.header.task === "regression";
       const count = rows * columns;
       if (pixels.length !== 4 * count) pixels = new Uint8ClampedArray(4 * count).fill(255);
       const wanted = [regression, discrete, colors.dark].join();
-      if (key !== wanted)
-        table = Array.from({ length: 256 }, (_, byte) => tableColor(byte / 255, regression, discrete, colors.ground));
+      if (key !== wanted) table = Array.from({ length: 256 }, (_, byte) => tableColor(byte, regression, scene));
       key = wanted;
       const last = (classes - 1) * count;
       for (let i = 0; i < count; i++) {
-        const color =
-          classes > 2 ? blended(pixelShares(data, classes, count, i), discrete, colors.ground) : table[data[last + i]];
-        pixels.set(color, 4 * i);
+        if (classes > 2) blend(pixels, 4 * i, data, i, count, scene);
+        else pixels.set(table[data[last + i]], 4 * i);
       }
       return pixels;
     },
@@ -75,14 +81,27 @@ export function mapPixels() {
 }
 
 /**
- * @param {number} value
- * @param {boolean} regression
- * @param {boolean} discrete
+ * The pixels of one unit's h over the plane.
+ * @param {ArrayLike<number>} bytes −127 … 127
  * @param {RGB} ground
  */
-function tableColor(value, regression, discrete, ground) {
-  if (!regression) return blended([1 - value, value], discrete, ground);
-  return sequential(discrete ? (Math.floor(Math.min(0.999, value) * 8) + 0.5) / 8 : value);
+export function unitPixels(bytes, ground) {
+  const table = signTable(ground);
+  return new Uint8ClampedArray(Uint32Array.from(bytes, (byte) => table[byte & 255]).buffer);
+}
+
+/**
+ * @param {number} byte
+ * @param {boolean} regression
+ * @param {MapScene} scene
+ * @returns {RGB}
+ */
+function tableColor(byte, regression, scene) {
+  /** @type {RGB} */
+  const color = [0, 0, 0];
+  if (regression) return sequential(scene.discrete ? (Math.floor(Math.min(0.999, byte / 255) * 8) + 0.5) / 8 : byte / 255);
+  blend(color, 0, [255 - byte, byte], 0, 1, scene);
+  return color;
 }
 
 /**
@@ -116,6 +135,8 @@ export function paintMap(g, scene, map, pixels, examples) {
   paintMarks(g, scene, scene.batch, 6.5, 1.2);
   if (scene.chosen !== null) paintMarks(g, scene, [scene.chosen], 9, 2.5);
   g.restore();
+  g.font = "600 13px system-ui, sans-serif";
+  if (scene.title) textPlate(g, scene.title, left + side / 2, top + 12, scene.colors);
   paintAxes(g, scene);
   if (scene.points.header.task === "regression" && !scene.line) paintBar(g, scene);
 }

@@ -12,10 +12,21 @@
  */
 
 const AREA = [236, 420]; // height of the columns, least and most
+const BESIDES = { one: 400, two: 560, lesson: 100 }; // height of the window that other things need
 const WIDEST = 58; // from unit to unit
 export const ROOMY = 78; // between columns: there is room for a number between two buttons
 const NARROWEST = 48; // from column to column: below it the canvas is wider than its place
 const MARGIN = { left: 80, right: 92 }; // to the middle of the first and from that of the last column
+
+/**
+ * How high the columns may be in this window, so that there is room for what lies below.
+ * @param {boolean} two networks side by side
+ * @param {boolean} lesson above them
+ */
+export function tallest(two, lesson) {
+  const room = window.innerHeight - (two ? BESIDES.two : BESIDES.one) - (lesson ? BESIDES.lesson : 0);
+  return Math.max(AREA[0] + 40, Math.min(AREA[1], room));
+}
 
 /** @param {number} columns */
 export function leastWidth(columns) {
@@ -26,12 +37,13 @@ export function leastWidth(columns) {
  * @param {number} width
  * @param {number[]} counts units of each column, the inputs first
  * @param {boolean} picture the inputs are one picture
+ * @param {number} [tall] the height of the columns at most
  * @returns {Layout}
  */
-export function networkLayout(width, counts, picture) {
+export function networkLayout(width, counts, picture, tall = AREA[1]) {
   const drawn = picture ? [1, ...counts.slice(1)] : counts;
   const most = Math.max(...drawn);
-  const area = Math.max(AREA[0], Math.min(picture ? AREA[1] + 100 : AREA[1], most * WIDEST)); // weights of pictures need room
+  const area = Math.max(AREA[0], Math.min(picture ? tall + 100 : tall, most * WIDEST)); // weights of pictures need room
   const pitch = Math.max(26, Math.min(WIDEST, area / most));
   const step = (width - MARGIN.left - MARGIN.right) / (drawn.length - 1);
   const size = Math.round(Math.min(pitch * 0.8, Math.max(16, step * 0.6)));

@@ -62,7 +62,7 @@ export function paintLines(g, scene, layer) {
     for (let input = 0; input < layout.columns[layer].shown; input++) {
       const share = weights[unit * scene.layers[layer].inputs + input] / largest;
       const level = Math.min(LEVELS - 1, Math.floor(Math.abs(share) * LEVELS));
-      const key = (touchesFocus(focus, layer, unit, input) ? 100 : 0) + 2 * level + (share > 0 ? 1 : 0);
+      const key = (touchesFocus(focus, layer, unit, input) ? 100 : 0) + 3 * level + 1 + Math.sign(share);
       if (!paths.has(key)) paths.set(key, new Path2D());
       addLine(/** @type {Path2D} */ (paths.get(key)), layout, layer + 1, unit, input);
     }
@@ -77,9 +77,10 @@ export function paintLines(g, scene, layer) {
  * @param {Path2D} path
  */
 function strokeLevel(g, scene, key, path) {
-  const share = (Math.floor((key % 100) / 2) + 0.5) / LEVELS;
+  const share = (Math.floor((key % 100) / 3) + 0.5) / LEVELS;
+  const sign = ((key % 100) % 3) - 1;
   const strength = (0.1 + 0.85 * share) * (key < 100 ? 0.18 : 1);
-  g.strokeStyle = css(diverging(key % 2 ? 1 : -1, scene.colors.ground), strength);
+  g.strokeStyle = sign ? css(diverging(sign, scene.colors.ground), strength) : scene.colors.line;
   g.lineWidth = 0.7 + 4.6 * share * Math.min(1, scene.layout.pitch / 40);
   g.stroke(path);
 }

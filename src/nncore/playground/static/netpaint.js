@@ -10,14 +10,14 @@ import { largestSize, shortened, textPlate } from "./pixels.js";
 /** @typedef {ReturnType<typeof import("./pixels.js").atlas>} Atlas */
 /** @typedef {import("./pixels.js").Numbers} Values */
 /**
- * All that one painting needs. `texts`: below the title of each layer; `example`: rows z, h, δ, 0, of all units.
+ * `texts`: below the title of each layer; `example`: rows z, h, δ, 0, of all units; `shares`: its p of the output units.
  * @typedef {{
  *   layout: import("./netlayout.js").Layout, layers: FrameLayer[],
  *   texts: [string, string][], inputs: string[], labels: string[],
- *   theta: Values, grad: Values | null, example: Values | null, given: number[] | null, phase: string | null,
+ *   theta: Values, grad: Values | null, example: Values | null, shares: number[] | null,
+ *   given: number[] | null, phase: string | null,
  *   colors: ReturnType<typeof import("./colors.js").theme>, focus: Inspect | null, pinned: Inspect | null,
- *   scales: number[],
- *   units: Atlas | null, weights: Atlas | null, seen: Atlas | null
+ *   scales: number[], units: Atlas | null, weights: Atlas | null, seen: Atlas | null
  * }} Scene
  */
 
@@ -231,8 +231,9 @@ function paintValues(g, scene) {
     if (scene.phase === "backward") textPlate(g, (layout.size < 30 ? "" : "δ ") + briefValue(delta), x, y, scene.colors);
     else if (layout.size < 32) textPlate(g, briefValue(out), x, y, scene.colors);
     else {
+      const share = column === scene.layers.length ? scene.shares?.[unit] : undefined;
       textPlate(g, `z ${briefValue(z)}`, x, y - 7, scene.colors);
-      textPlate(g, `h ${briefValue(out)}`, x, y + 7, scene.colors);
+      textPlate(g, share === undefined ? `h ${briefValue(out)}` : `p ${briefValue(share)}`, x, y + 7, scene.colors);
     }
   });
 }

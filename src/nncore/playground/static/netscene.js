@@ -3,7 +3,7 @@
 import { theme } from "./colors.js";
 import { short } from "./dom.js";
 import { inputNames, inputPictures, inputValues } from "./features.js";
-import { networkLayout } from "./netlayout.js";
+import { networkLayout, tallest } from "./netlayout.js";
 import { atlas, grayTable, signBytes, signTable } from "./pixels.js";
 
 /** @typedef {import("./types").App} App */
@@ -64,13 +64,36 @@ export function networkPictures(app, run) {
   };
 }
 
+/** @type {Record<string, [string, string]>} what the outputs are where the loss contains their activation */
+const OUTPUTS = {
+  softmax_cross_entropy: ["logits z", "p = softmax(z)"],
+  sigmoid_cross_entropy: ["logits z", "p = sigmoid(z)"],
+};
+
+/**
+ * p of the output units for the chosen example, from their z.
+ * @param {string} loss
+ * @param {ArrayLike<number> | null} example
+ * @param {number} units of the output
+ */
+function outputShares(loss, example, units) {
+  if (!example || !(loss in OUTPUTS)) return null;
+  const first = example.length / 4 - units;
+  const z = Array.from({ length: units }, (_, i) => example[4 * (first + i)]);
+  if (loss === "sigmoid_cross_entropy") return z.map((value) => 1 / (1 + Math.exp(-value)));
+  const powers = z.map((value) => Math.exp(value - Math.max(...z)));
+  const sum = powers.reduce((a, b) => a + b, 0);
+  return powers.map((power) => power / sum);
+}
+
 /**
  * Two lines below the title of each column.
  * @param {App} app
  * @param {import("./types").FrameLayer[]} layers
+ * @param {string} loss
  * @returns {[string, string][]}
  */
-function columnTexts(app, layers) {
+function columnTexts(app, layers, loss) {
   /** @type {[string, string][]} */
   const texts = layers.map(({ activation, norm, dropout }) => [
     app.catalog.activations.find(({ name }) => name === activation)?.label ?? activation,
@@ -78,6 +101,7 @@ function columnTexts(app, layers) {
       .filter(Boolean)
       .join(" · "),
   ]);
+  texts[texts.length - 1] = OUTPUTS[loss] ?? texts[texts.length - 1];
   const image = app.points?.header.image;
   return [[image ? `${image[0]} × ${image[1]} pixels` : "", ""], ...texts];
 }
@@ -97,19 +121,24 @@ export function networkScene(app, run, frame, width, pictures, focus) {
   const picture = Boolean(app.points?.header.image);
   const chosen = app.example ?? batch?.[0] ?? null;
   const pinned = app.selected?.run === run ? app.selected : null;
+  const loss = app.state.runs[run]?.loss ?? "";
+  const example = arrays[`${run}/example`]?.data ?? null;
+  const tall = tallest(frame.header.runs.length > 1, app.state.lesson !== null);
+  const counts = [layers[0].inputs, ...layers.map(({ units }) => units)];
   return {
-    layout: networkLayout(width, [layers[0].inputs, ...layers.map(({ units }) => units)], picture),
+    layout: networkLayout(width, counts, picture, tall),
     layers,
     scales,
     ...pictures,
     focus: focus ?? pinned,
     pinned,
-    texts: columnTexts(app, layers),
+    texts: columnTexts(app, layers, loss),
     inputs: inputNames(app),
     labels: app.points?.header.labels ?? [],
     theta: arrays[`${run}/theta`].data,
     grad: arrays[`${run}/grad`]?.data ?? null,
-    example: arrays[`${run}/example`]?.data ?? null,
+    example,
+    shares: outputShares(loss, example, layers[layers.length - 1].units),
     given: chosen === null ? null : inputValues(app, chosen),
     phase: batch || phase !== "update" ? phase : null,
     colors: theme(app.root),

@@ -68,5 +68,7 @@ function describedUnit(scene, { layer, unit }) {
   if (scene.scales?.[first]) lines.push(`colors: h from −${short(scene.scales[first])} to ${short(scene.scales[first])}`);
   if (!scene.example) return [title, ...lines];
   const [z, out, delta] = scene.example.subarray(4 * first, 4 * first + 3);
-  return [title, ...lines, `example: z = ${short(z)}, h = ${short(out)}${Number.isNaN(delta) ? "" : `, δ = ${short(delta)}`}`];
+  const share = layer === scene.layers.length - 1 ? scene.shares?.[unit] : undefined;
+  const after = share === undefined ? `h = ${short(out)}` : `p = ${short(share)}`;
+  return [title, ...lines, `example: z = ${short(z)}, ${after}${Number.isNaN(delta) ? "" : `, δ = ${short(delta)}`}`];
 }

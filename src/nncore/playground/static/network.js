@@ -18,10 +18,10 @@ const PHASES = ["forward", "loss", "backward", "update"];
 
 /** @type {Record<string, string>} */
 const PHASE_NOTES = {
-  forward: "In the units: z and h of the example.",
-  loss: "The loss of the batch, from the outputs and the targets.",
-  backward: "In the units: δ = ∂l/∂z of the example. Lines: ∂l/∂w of the batch.",
-  update: "The optimizer has changed the weights.",
+  forward: "In the units: z and h of the example that is {where}. Lines: w.",
+  loss: "From the outputs and the targets; this is the loss of all training examples.",
+  backward: "In the units: δ = ∂l/∂z of the example that is {where}. Lines: ∂l/∂w of the batch.",
+  update: "The optimizer has changed the weights. Lines: w.",
 };
 
 /** The four phases of a step, the present one large. */
@@ -31,14 +31,15 @@ function phaseStrip() {
   const note = h("p.phase-note", { hidden: true });
   el.append(...items);
   return {
-    els: [el, note],
+    el: h("div.phases", {}, el, note),
     /**
      * @param {string | null} phase
      * @param {number | null} loss
+     * @param {boolean} picture
      */
-    show(phase, loss) {
+    show(phase, loss, picture) {
       el.hidden = note.hidden = phase === null;
-      note.textContent = PHASE_NOTES[phase ?? "update"];
+      note.textContent = PHASE_NOTES[phase ?? "update"].replace("{where}", picture ? "the input" : "ringed on the map");
       items.forEach((item, i) =>
         phase === PHASES[i] ? item.setAttribute("aria-current", "step") : item.removeAttribute("aria-current"),
       );
@@ -71,7 +72,7 @@ class NetworkPanel {
     this.buttons = networkButtons(app, run);
     this.pictures = networkPictures(app, run);
     this.stage = h("div.net-stage", {}, this.#canvas.el, this.buttons.el);
-    this.el = h("div.play-network", {}, this.stage, ...this.#phases.els, this.#bubble.el);
+    this.el = h("div.play-network", {}, this.#phases.el, this.stage, this.#bubble.el);
     this.#resized.observe(this.el);
     this.#listen(this.#canvas.el);
   }
@@ -106,21 +107,22 @@ class NetworkPanel {
     el.style.height = `${scene.layout.height}px`;
     this.#canvas.draw((g) => paintNetwork(g, scene));
     this.buttons.place(scene.layout);
-    this.#phases.show(scene.phase, now.loss);
+    this.#phases.show(scene.phase, now.loss, scene.layout.picture > 0);
     this.#scene = scene;
     this.#tell();
   }
 
   #tell() {
     const lines = this.#focus && this.#scene ? described(this.#scene, this.#focus) : [];
-    this.#bubble.show(lines, this.#place[0] - this.stage.scrollLeft, this.#place[1], this.stage.clientWidth);
+    const [left, top] = [this.#place[0] - this.stage.scrollLeft, this.#place[1] + this.stage.offsetTop];
+    this.#bubble.show(lines, left, top, this.stage.clientWidth);
   }
 
   /** @param {Inspect | null} what */
   #look(what) {
     const moved = JSON.stringify(what) !== JSON.stringify(this.#focus);
     this.#focus = what;
-    if (moved) this.update();
+    if (moved) this.app.hover(what);
   }
 
   /** @param {KeyboardEvent} event */

@@ -9,9 +9,10 @@ import { short } from "./dom.js";
  *   ended: boolean }} Series
  */
 /**
- * `top`: no value above it is shown; `whole`: the axis goes from 0 to it.
+ * `top`: no value above it is shown; `whole`: the axis goes from 0 to it; `above`: the labels are beside the title.
  * @typedef {{ box: [number, number, number, number], title: string, logX: boolean, logY: boolean, series: Series[],
- *   top: number | null, whole: boolean, cursor: number | null, colors: ReturnType<typeof import("./colors.js").theme>,
+ *   top: number | null, whole: boolean, above: boolean, cursor: number | null,
+ *   colors: ReturnType<typeof import("./colors.js").theme>,
  *   format: (value: number) => string }} Plot
  */
 /** @typedef {{ from: number, to: number, at(value: number): number, marks: number[] }} PlotScale */
@@ -101,7 +102,29 @@ export function paintPlot(g, plot) {
   for (const line of plot.series) paintSeries(g, line, x, y);
   if (plot.cursor !== null) paintCursor(g, plot, x, plot.cursor);
   g.restore();
-  paintEnds(g, plot, x, y);
+  if (plot.above) paintLegend(g, plot);
+  else paintEnds(g, plot, x, y);
+}
+
+/**
+ * The last values, in the line of the title, which is at the very left.
+ * @param {CanvasRenderingContext2D} g
+ * @param {Plot} plot
+ */
+function paintLegend(g, { box: [left, top, width], title, series, format }) {
+  g.font = "600 13px system-ui, sans-serif";
+  const end = g.measureText(title).width + 6;
+  [g.textAlign, g.textBaseline] = ["right", "alphabetic"];
+  let right = left + width;
+  for (const { label, count, y, color, width: thick } of series.filter(({ count }) => count).reverse()) {
+    const text = `${label.replace("training", "train")} ${format(y(count - 1))}`;
+    g.fillStyle = color;
+    g.font = `${thick > 2 ? "600 " : ""}11px system-ui, sans-serif`;
+    const taken = g.measureText(text).width;
+    if (right - taken < end) return;
+    g.fillText(text, right, top - 9);
+    right -= taken + 9;
+  }
 }
 
 /**
@@ -110,7 +133,7 @@ export function paintPlot(g, plot) {
  * @param {PlotScale} x
  * @param {PlotScale} y
  */
-function paintPlotAxes(g, { box: [left, top, width, height], title, colors, format }, x, y) {
+function paintPlotAxes(g, { box: [left, top, width, height], title, colors, format, above }, x, y) {
   g.lineWidth = 1;
   g.strokeStyle = colors.line;
   g.fillStyle = colors.faint;
@@ -124,11 +147,19 @@ function paintPlotAxes(g, { box: [left, top, width, height], title, colors, form
   }
   g.stroke();
   [g.textAlign, g.textBaseline] = ["center", "top"];
-  x.marks.forEach((mark, i) => g.fillText((i ? "" : "step ") + mark.toLocaleString("en-US"), x.at(mark), top + height + 6));
+  let free = -Infinity; // where the label before has ended
+  x.marks.filter(Number.isInteger).forEach((mark, i) => {
+    const text = (i ? "" : "step ") + mark.toLocaleString("en-US");
+    const half = g.measureText(text).width / 2;
+    const middle = Math.min(x.at(mark), left + width + 8 - half); // not beyond the edge
+    if (middle - half < free) return;
+    g.fillText(text, middle, top + height + 6);
+    free = middle + half + 8;
+  });
   [g.textAlign, g.textBaseline] = ["left", "alphabetic"];
   g.fillStyle = colors.ink;
   g.font = "600 13px system-ui, sans-serif";
-  g.fillText(title, left, top - 9);
+  g.fillText(title, above ? 0 : left, top - 9);
 }
 
 /**

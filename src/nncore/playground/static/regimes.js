@@ -88,7 +88,8 @@ function paintBorders(g, place, ink) {
 
 /** @type {(g: Pen, place: Place, ink: string, ground: number[]) => void} */
 function paintRegimeNames(g, place, ink, ground) {
-  g.font = "600 16px system-ui, sans-serif";
+  const size = Math.min(16, Math.max(10, (place(1, 0)[0] - place(0, 0)[0]) / 9)); // apart on narrow maps too
+  g.font = `600 ${size}px system-ui, sans-serif`;
   [g.textAlign, g.textBaseline] = ["left", "bottom"];
   for (const [name, a, mu] of [...MOMENTUM_PLACES, /** @type {[string, number, number]} */ (["one step", 0.83, 0.07])]) {
     const [x, y] = place(a, mu);

@@ -1,19 +1,21 @@
-/** The tab of the networks: data at the left, the networks in the middle, maps at the right, curves below. */
+/** The tab of the networks: data at the left, the networks in the middle, maps and curves at the right, numbers below. */
 
 import { controlsView } from "./controls.js";
 import { curvesView } from "./curves.js";
 import { dataView } from "./data.js";
 import { h, short, grouped } from "./dom.js";
+import { numberField } from "./fields.js";
 import { histogramsView } from "./histograms.js";
 import { mapView } from "./map.js";
 import { networkView } from "./network.js";
 import { numbersView } from "./numbers.js";
+import { threeDigits } from "./plot.js";
 
 /** @typedef {import("./types").App} App */
 /** @typedef {import("./types").View} View */
 
 const LETTERS = ["A", "B", "C", "D"];
-const FACTS = ["η", "training", "validation", "penalty", "parameters"];
+const FACTS = ["η now", "training", "validation", "penalty", "parameters"];
 
 /**
  * @param {App} app
@@ -44,14 +46,15 @@ export function stageView(app) {
 }
 
 /**
- * The places of all parts. One network has its curves below it and its numbers below the map; two share them.
+ * The places of all parts. One network has its curves below the map and its numbers below itself; two share them.
  * @param {View[]} shared
  */
 function stageBoxes([data, curves, numbers]) {
   const [laneBox, controlBox, histogramBox] = [h("div.lanes"), h("div.side-runs"), h("div.histogram-runs")];
   const side = h("aside.side", { "aria-label": "what to train" }, folding("Data", "data-panel", data.el), controlBox);
   const numbersPanel = folding("Numbers", "numbers-panel", numbers.el);
-  const panels = h("div.panels", {}, folding("Curves", "curves-panel", curves.el), histogramBox);
+  const curvesPanel = folding("Curves", "curves-panel", curves.el);
+  const panels = h("div.panels", {}, numbersPanel, histogramBox);
   const el = h("div.stage", {}, side, laneBox);
   let fitted = 0;
   return {
@@ -62,11 +65,12 @@ function stageBoxes([data, curves, numbers]) {
       fitted = lanes.length;
       const two = fitted > 1;
       el.classList.toggle("two", two);
-      laneBox.replaceChildren(...lanes.map((one) => one.el), ...(two ? [panels] : []));
+      laneBox.replaceChildren(...lanes.map((one) => one.el), ...(two ? [curvesPanel, panels] : []));
       controlBox.replaceChildren(...lanes.map((one) => one.controls));
       histogramBox.replaceChildren(...lanes.map((one) => one.histograms));
-      if (!two) lanes[0].middle.append(panels);
-      (two ? panels : lanes[0].right).append(numbersPanel);
+      if (two) return;
+      lanes[0].middle.append(panels);
+      lanes[0].right.append(curvesPanel);
     },
   };
 }
@@ -112,13 +116,14 @@ function folding(title, kind, content) {
 }
 
 /**
- * One line: which optimizer, and how good it is.
+ * One line: which optimizer at which rate, and how good it is.
  * @param {App} app
  * @param {number} run
  * @returns {View}
  */
 function laneHead(app, run) {
   const name = h("strong");
+  const rate = rateField(app, run);
   const facts = Object.fromEntries(FACTS.map((title) => [title, fact(title)]));
   const ended = h("span.ended", { role: "status", hidden: true });
   return {
@@ -127,6 +132,7 @@ function laneHead(app, run) {
       {},
       h("span.letter", {}, LETTERS[run]),
       name,
+      rate.el,
       h("span.facts", {}, ...Object.values(facts).map((one) => one.el)),
       ended,
     ),
@@ -135,16 +141,44 @@ function laneHead(app, run) {
       if (!optimizer) return;
       name.textContent = app.catalog.optimizers.find((one) => one.name === optimizer.name)?.label || optimizer.name;
       name.style.setProperty("--color", app.catalog.colors[optimizer.name] || "currentColor");
+      rate.update();
     },
     paint(frame) {
       const now = frame.header.runs[run];
-      facts.η.show(short(now.lr));
-      facts.training.show(short(now.loss) + accuracyText(now.accuracy));
-      facts.validation.show(short(now.validation_loss) + accuracyText(now.validation_accuracy));
+      facts["η now"].show(app.state.runs[run]?.schedule ? short(now.lr) : "");
+      facts.training.show(threeDigits(now.loss) + accuracyText(now.accuracy));
+      facts.validation.show(threeDigits(now.validation_loss) + accuracyText(now.validation_accuracy));
       facts.penalty.show(now.penalty ? short(now.penalty) : "");
       facts.parameters.show(grouped(now.parameters));
       ended.hidden = !now.ended;
       ended.textContent = now.ended ? `⚠ ${now.ended}` : "";
+    },
+  };
+}
+
+/**
+ * The learning rate, which is moved more often than anything else: also here, where it is always in sight.
+ * @param {App} app
+ * @param {number} run
+ */
+function rateField(app, run) {
+  const el = h("div.rate");
+  /** @type {import("./fields.js").Field | null} */
+  let field = null;
+  let shown = "";
+  return {
+    el,
+    update() {
+      const { optimizer } = app.state.runs[run];
+      if (shown !== optimizer.name) {
+        const { parameters } = app.catalog.optimizers.find(({ name }) => name === optimizer.name) ?? { parameters: [] };
+        const rate = parameters.find(({ name }) => name === "lr");
+        const change = (/** @type {number} */ value) => app.change(({ runs }) => void (runs[run].optimizer.lr = value));
+        field = rate ? numberField(rate, change) : null;
+        el.replaceChildren(...(field ? [field.el] : []));
+        shown = optimizer.name;
+      }
+      field?.set(optimizer.lr);
     },
   };
 }

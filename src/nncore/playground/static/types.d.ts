@@ -241,10 +241,12 @@ export interface App {
   readonly points: Message<Points> | null;
   readonly frame: Message<Frame> | null; // the last one
   readonly selected: Inspect | null;
+  readonly hovered: Inspect | null; // what of a network the mouse or the arrow keys are at
   readonly example: number | null; // a row of the training data
   /** Edit a copy of the state, send it, keep it in the address; if Python refuses it, it says why and the state stays. */
   change(edit: (state: State) => void): Promise<void>;
   select(what: Inspect | null): void;
+  hover(what: Inspect | null): void;
   choose(example: number | null): void;
   ask<T>(request: Request): Promise<Message<T>>; // rejects with an Error whose message can be shown
   say(message: string): void; // a line at the bottom that goes away by itself
