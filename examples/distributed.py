@@ -1,6 +1,6 @@
 """One training on several processes or machines: handwritten digits, with the same bits on any number of ranks.
 
-Run with ``mpiexec -n 4 python examples/distributed.py [checkpoint]`` where nncore[mpi] and scikit-learn are installed; without
+Run with ``mpiexec -n 4 python examples/distributed.py [checkpoint]`` where nncore-learn[mpi] and scikit-learn are installed; without
 ``mpiexec`` it runs on one rank. It saves a checkpoint after each epoch and continues from the file if there is one, also
 on another number of ranks: end it with Ctrl-C, and start it again on two.
 """

@@ -801,7 +801,7 @@ def test_refused(data: tuple[Array, Array]) -> None:
 
 def test_without_mpi4py(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "mpi4py", None)
-    with pytest.raises(ImportError, match=r"nn.distributed.MPI needs mpi4py and an MPI library: pip install 'nncore\[mpi\]'"):
+    with pytest.raises(ImportError, match=r"MPI needs mpi4py and an MPI library: pip install 'nncore-learn\[mpi\]'"):
         MPI(8)
 
 

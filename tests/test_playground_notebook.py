@@ -131,5 +131,5 @@ def test_without_anywidget(monkeypatch: pytest.MonkeyPatch) -> None:
 
     widget._kind.cache_clear()
     monkeypatch.setitem(sys.modules, "anywidget", None)
-    with pytest.raises(ImportError, match=r'needs anywidget in a notebook: pip install "nncore\[play\]"'):
+    with pytest.raises(ImportError, match=r'needs anywidget in a notebook: pip install "nncore-learn\[play\]"'):
         widget.widget(Echo())

@@ -410,7 +410,7 @@ def test_without_websockets() -> None:
     code = "import sys; sys.modules['websockets'] = None; from nncore import cli; sys.exit(cli.main(['play']))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == 'nncore play: the playground needs websockets: pip install "nncore[play]"\n'
+    assert done.stderr == 'nncore play: the playground needs websockets: pip install "nncore-learn[play]"\n'
 
 
 def test_the_browser_is_opened(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -465,4 +465,4 @@ def test_without_scikit_learn() -> None:
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert done.stdout == "nncore.sklearn needs scikit-learn >= 1.6: pip install 'nncore[sklearn]'\n"
+    assert done.stdout == "nncore.sklearn needs scikit-learn >= 1.6: pip install 'nncore-learn[sklearn]'\n"

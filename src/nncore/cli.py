@@ -17,6 +17,7 @@ import nncore as nn
 from nncore import landscapes
 from nncore._messages import shown
 from nncore._utils.fields import count
+from nncore.config import overlap
 from nncore.landscapes.compare import compare_runs, results
 from nncore.optimizers import OPTIMIZERS, Optimizer
 from nncore.playground import cli as play
@@ -56,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
+    if not hasattr(nn, "show_config"):  # another project's package of this name
+        raise SystemExit(overlap().strip())
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:

@@ -10,8 +10,26 @@ from nncore._version import __version__
 __all__ = ["show_config"]
 
 
+OTHER = (
+    "\nwarning: the distribution nncore {} is installed over nncore-learn: uninstall both, then install nncore-learn again; "
+    "see Installing in the guide"
+)
+
+
+def overlap() -> str:
+    """A warning if the other project whose package is called nncore is installed too: both write into one folder."""
+    from importlib import metadata  # here: its import takes longer than the rest of this module
+
+    try:
+        return OTHER.format(metadata.version("nncore"))
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def show_config() -> Text:
     """Instruction sets, threads and where their number comes from, and which products are in use.
+
+    Warns if another project's distribution ``nncore`` is installed over ``nncore-learn``.
 
     Examples
     --------
@@ -25,5 +43,5 @@ def show_config() -> Text:
         f"instruction set  {_kernels.isa_name} (built and supported: {', '.join(_kernels.available_isas())})\n"
         f"matrix products  {'own kernels' if _kernels.gemm_name == 'own' else 'BLAS of SciPy in dense layers'}\n"
         f"OpenMP           {openmp}\n"
-        f"threads          {_kernels.get_num_threads()} ({threads.source_of_threads()})"
+        f"threads          {_kernels.get_num_threads()} ({threads.source_of_threads()}){overlap()}"
     )

@@ -11,8 +11,8 @@
 
 #include "layout.h"
 
-#if !defined(__GNUC__) || defined(_WIN32)
-#error "nncore needs a compiler with GNU C's vectors and atomics, and POSIX"
+#if !defined(__GNUC__)
+#error "nncore needs a compiler with GNU C's vectors and atomics: GCC or Clang, on Windows that of mingw-w64"
 #endif
 
 enum { NN_MAX_ARRAYS = 16, NN_MAX_SIZES = 8, NN_MAX_CONSTANTS = 6 };

@@ -1,9 +1,8 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from typing_extensions import Self
 
 LOOK: Final[float]
 waiting: Final[dict[int, WatchedLock]]

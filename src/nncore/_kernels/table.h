@@ -25,7 +25,9 @@
 #define NN_NEAR 16
 #define NV 2
 #pragma GCC diagnostic ignored "-Wunused-function"
-#ifndef __clang__
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Wpass-failed"    /* a loop that cannot be vectorized although it may be */
+#else
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"    /* arrays that the micro-kernel fills through a pointer */
 #endif
 

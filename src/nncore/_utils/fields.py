@@ -23,7 +23,7 @@ from nncore._utils.files import class_name, is_own
 from nncore._utils.hints import hint
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = [
     "DESCRIBED", "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name",

@@ -11,7 +11,7 @@ __all__ = ["MPI"]
 
 METHODS = ("Get_rank", "Get_size", "Dup", "Free", "Allgather", "Allgatherv", "Sendrecv")
 MISSING = (
-    "nn.distributed.MPI needs mpi4py and an MPI library: pip install 'nncore[mpi]' for both on one machine; on a cluster "
+    "nn.distributed.MPI needs mpi4py and an MPI library: pip install 'nncore-learn[mpi]' for both on one machine; on a cluster "
     "pip install mpi4py, which uses the MPI library there"
 )
 

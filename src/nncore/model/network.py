@@ -45,7 +45,7 @@ from nncore.program.stages import parameter_stages, stages
 from nncore.program.tape import PARALLEL_FLOPS
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["Network"]
 

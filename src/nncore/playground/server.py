@@ -20,7 +20,7 @@ try:
     from websockets.frames import CloseCode
     from websockets.sync.server import ServerConnection, serve
 except ImportError:
-    raise ImportError('the playground needs websockets: pip install "nncore[play]"') from None
+    raise ImportError('the playground needs websockets: pip install "nncore-learn[play]"') from None
 
 from nncore.playground.site import Site
 

@@ -24,7 +24,7 @@ def _kind() -> type:
     try:
         import anywidget
     except ImportError:
-        raise ImportError('nn.playground needs anywidget in a notebook: pip install "nncore[play]"') from None
+        raise ImportError('nn.playground needs anywidget in a notebook: pip install "nncore-learn[play]"') from None
 
     class Playground(anywidget.AnyWidget):
         """A page's half of the conversation is in ``static``, this is the other one."""

@@ -4,7 +4,7 @@ try:
     from sklearn.utils.validation import validate_data as _  # noqa: F401  # since 1.6
 except ImportError as error:
     raise ModuleNotFoundError(
-        "nncore.sklearn needs scikit-learn >= 1.6: pip install 'nncore[sklearn]'", name="sklearn"
+        "nncore.sklearn needs scikit-learn >= 1.6: pip install 'nncore-learn[sklearn]'", name="sklearn"
     ) from error
 
 from nncore.sklearn.classifier import MLPClassifier

@@ -40,7 +40,7 @@ from nncore.training.spec import TrainingSpec
 from nncore.training.step_program import StepProgram, TrainingProgram, evaluation_program, training_program
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 __all__ = ["BATCH_SIZE", "BaseTrainer"]
 

@@ -40,7 +40,12 @@ typedef struct {
     int *failed;
 } NAME(online);
 
-#define IVDEP _Pragma("GCC ivdep")    /* the rows of the state do not overlap */
+/* The rows of the state do not overlap. */
+#if defined(__clang__)
+#define IVDEP _Pragma("clang loop vectorize(assume_safety)")
+#else
+#define IVDEP _Pragma("GCC ivdep")
+#endif
 #define STATE(row) (m->state + (row) * classes)
 
 /* Column k of a row; `bytes` of an index, 0 for a dense row.  0, and a failure, if it is out of range. */
