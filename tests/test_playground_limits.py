@@ -22,6 +22,7 @@ from nncore.playground import datasets, spec
 from nncore.playground.catalog import catalog
 from nncore.playground.datasets import FEATURES, Own
 from nncore.playground.frame import BINS, _range, _shares
+from nncore.playground.moment import Moment
 from nncore.playground.parameters import defaults
 from nncore.playground.script import script
 from nncore.playground.server import encoded
@@ -251,6 +252,14 @@ def test_the_numbers_of_a_weight_that_is_not_there(session: Session) -> None:
     assert shown(session, inspect=inspect)["runs"][0]["numbers"]["rows"][0][0] == "w of x₂"
     assert shown(session, inspect={**inspect, "input": 2})["runs"][0]["numbers"] is None
     assert shown(session, inspect={**inspect, "input": -1})["runs"][0]["numbers"]["rows"][0][0] == "b"
+
+
+def test_a_landscape_of_a_large_network_takes_fewer_examples(session: Session) -> None:
+    moment = Moment.of(session.runs[0], session.views[0])
+    assert len(moment.network()[1]) == len(session.examples.X)
+    large = {"layers": [{"units": 64}] * 8}
+    ask(session, "state", state={**two(large), "data": {"n": 5000}})
+    assert len(Moment.of(session.runs[0], session.views[0]).network()[1]) == 50
 
 
 def test_nothing_but_json() -> None:

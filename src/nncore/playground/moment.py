@@ -19,6 +19,7 @@ __all__ = ["NONE", "Block", "Moment", "probabilities"]
 
 Array = NDArray[Any]
 NONE = np.float32(np.nan)  # a number that there is not
+WORK, FEWEST = 200_000, 50  # parameters times examples of a landscape; examples
 MEASURED = 1000  # training examples of which z and δ are shown, at most
 
 
@@ -128,6 +129,12 @@ class Moment:
         except DivergenceError:
             return np.full_like(self.view.parameters, NONE)
         return trainer.model.parameters - self.view.parameters
+
+    def network(self) -> tuple[Any, ...]:
+        """Model, X, y, loss and regularizer for a landscape: no more training examples than take about a second."""
+        rows = slice(max(FEWEST, WORK // self.view.parameters.size))
+        trainer = self.run.trainer
+        return self.view, self.examples.X[rows], self.examples.y[rows], trainer.loss, trainer.regularizer
 
     def now(self) -> list[float]:
         """Loss, validation loss, accuracy, validation accuracy; the losses without the penalty."""

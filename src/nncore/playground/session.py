@@ -195,8 +195,7 @@ class Session:
 
     def landscape(self, request: Mapping[str, Any]) -> Any:
         given = filled("landscape", request["landscape"], spec.LANDSCAPE)
-        moment = Moment.of(self.runs[0], self.views[0])
-        network = (moment.view, self.examples.X, self.examples.y, moment.run.trainer.loss, moment.run.trainer.regularizer)
+        network = Moment.of(self.runs[0], self.views[0]).network()
         return lambda: race.answer(given, network)
 
     def momentum(self, request: Mapping[str, Any]) -> Any:
