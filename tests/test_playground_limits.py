@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
-from test_playground_session import FRAME, ask, changed, random_run, shown, twin
+from helpers.playground_session import FRAME, ask, changed, random_run, shown, twin
 
 import nncore as nn
 from nncore.playground import datasets, spec
