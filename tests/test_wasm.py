@@ -17,6 +17,7 @@ from nncore import _kernels
 DOCS = Path(__file__).parents[1] / "docs"
 FLAGS = ["-std=gnu99", "-O2", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-w", "-shared", "-fPIC"]
 EPOCHS = 20
+ARM = "aarch64-linux-gnu-gcc"
 
 
 @pytest.fixture
@@ -64,3 +65,22 @@ def test_arrays_that_overlap_stay_together(live: Any) -> None:
 def test_the_page_without_the_compiler(live: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live.wasm.importlib.util, "find_spec", lambda name: None)
     assert live.script() is None
+
+
+@pytest.mark.skipif(not all(map(shutil.which, (ARM, "qemu-aarch64"))), reason="needs a cross compiler and QEMU")
+def test_program_in_c_trains_on_aarch64(live: Any, tmp_path: Path) -> None:
+    """The kernels without AVX, compiled for AArch64."""
+    text, program = live.programs()
+    trainer, (X, y) = live.trainer(), live.DATA["two spirals"]
+    trainer.fit(X, y, epochs=EPOCHS, batch_size=live.BATCH, verbose=0)
+    (tmp_path / "programs.h").write_text(text)
+    (tmp_path / "main.c").write_text(
+        '#include <stdio.h>\n#include "live.c"\n'
+        f"int main(void) {{ train_steps(0, {EPOCHS * program['constants']['EPOCH']});"
+        f" return fwrite(at_parameters(), 4, {trainer.model.parameters.size}, stdout) == 0; }}\n"
+    )
+    folders = [f"-I{path}" for path in (live.wasm.KERNELS, DOCS / "live", tmp_path)]
+    flags = [*(flag for flag in FLAGS if flag not in ("-shared", "-fPIC")), "-static", *folders]
+    subprocess.run([ARM, *flags, str(tmp_path / "main.c"), "-o", str(tmp_path / "main"), "-lm"], check=True)
+    done = subprocess.run(["qemu-aarch64", str(tmp_path / "main")], capture_output=True, check=True)
+    np.testing.assert_allclose(np.frombuffer(done.stdout, "<f4"), trainer.model.parameters, atol=1e-4)
