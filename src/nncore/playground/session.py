@@ -28,7 +28,7 @@ __all__ = ["Session"]
 Array = NDArray[Any]
 Answer = tuple[dict[str, Any], dict[str, Array]]
 
-PORTION = 0.01  # seconds of training between two looks at what the page wants
+PORTION = 0.005  # seconds of training between two looks at what the page wants
 MOST_STEPS = 1_000_000  # of a request
 LEFT = 10.0  # seconds without a request after which nobody looks: the training waits for the next one
 
@@ -226,7 +226,7 @@ class Session:
                 self._wake.notify_all()
 
     def _portion(self) -> None:
-        """Steps of about 10 ms, as many as are due."""
+        """Steps of about 5 ms, as many as are due."""
         with self.lock:
             if not self.playing:
                 return
