@@ -118,7 +118,7 @@ def test_estimates_agree_with_the_exact_report(gauss_newton: bool, dtype: str) -
     estimate = curvature(model, X, y, "softmax_cross_entropy", exact_up_to=0, probes=40, **how)
     assert not estimate.exact
     width = exact.largest[-1] - exact.smallest[0]
-    tolerance = 1e-5 if dtype == "float32" else 1e-7
+    tolerance = 1e-5 if dtype == "float32" else 2e-7
     assert estimate.smallest[0] == pytest.approx(exact.smallest[0], abs=tolerance * width)
     np.testing.assert_allclose(estimate.smallest, exact.smallest[:3], atol=1e-4 * width)  # the next may be 0 again
     np.testing.assert_allclose(estimate.largest, exact.largest[-3:], atol=tolerance * width)

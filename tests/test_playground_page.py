@@ -192,6 +192,21 @@ def test_phase_by_phase(watched: Watched) -> None:
         watched.until(lambda phase=phase: watched.frame()["runs"][0]["phase"] == phase)  # type: ignore[misc]
 
 
+def test_phases_and_then_fewer_examples(watched: Watched) -> None:
+    """An example of the batch that is no longer there does not stop the frames."""
+    page = watched.open()
+    for _ in range(2):
+        button(page, "Phase by phase").click()
+    watched.until(lambda: any(r["type"] == "frame" and r["runs"][0]["batch"] for r in watched.replies))
+    box = page.get_by_label("examples", exact=True).first
+    box.fill("20")
+    box.press("Enter")
+    watched.until(lambda: any(r["type"] == "points" and r["arrays"][0]["shape"][0] < 20 for r in watched.replies))
+    count = len(watched.replies)
+    watched.until(lambda: any(r["type"] == "frame" for r in watched.replies[count:]))
+    assert not any(reply["type"] == "refused" for reply in watched.replies)
+
+
 def canvases(watched: Watched, steps: int) -> list[str]:
     """The pictures after some steps from a new start, as digests."""
     page = watched.open()

@@ -52,7 +52,7 @@ export function scaled({ minimum = 0, maximum = 1, scale, kind }) {
     const width = Math.log(maximum / minimum);
     return {
       number: (/** @type {number} */ at) => rounded(minimum * Math.exp(at * width), whole),
-      at: (/** @type {number} */ number) => Math.log(number / minimum) / width,
+      at: (/** @type {number} */ number) => Math.log(Math.max(number, minimum) / minimum) / width, // 0 is at the left end
     };
   }
   const width = maximum - minimum;
@@ -82,7 +82,9 @@ export function numberField(parameter, changed) {
   const hint = label === name ? name : `${label}: ${name}`;
   const { number, at } = scaled(parameter);
   let last = 0;
+  let typing = false; // what comes from elsewhere meanwhile must not overwrite it
   const typed = () => {
+    typing = false;
     if (box.value === "") box.value = String(last);
     else changed(Number(box.value));
   };
@@ -91,13 +93,15 @@ export function numberField(parameter, changed) {
     changed(Number(box.value));
   };
   const box = inputOf("number", hint, { step: parameter.kind === "integer" ? "1" : "any", onchange: typed });
+  box.addEventListener("input", () => (typing = true));
+  box.addEventListener("blur", () => (typing = false));
   const slider = inputOf("range", `${hint}, slider`, { min: "0", max: "1", step: sliderStep(parameter), oninput: moved });
   const bounded = minimum !== undefined && maximum !== undefined;
   return {
     el: h("div.field.number", { title: hint }, h("span.name", {}, label), bounded ? slider : null, box),
     set(value) {
       last = value;
-      if (Number(box.value) !== value || box.value === "") box.value = String(value);
+      if (!typing && (Number(box.value) !== value || box.value === "")) box.value = String(value);
       if (number(Number(slider.value)) !== value) slider.value = String(at(value)); // else it stays where the mouse is
     },
   };
