@@ -30,7 +30,7 @@ def test_extras_refer_to_the_distribution() -> None:
     assert PROJECT["name"] == "nncore-learn"
     own = [each for extra in PROJECT["optional-dependencies"].values() for each in extra if each.startswith("nncore")]
     assert own
-    assert all(re.fullmatch(r"nncore-learn\[\w+\]", each) for each in own)
+    assert all(re.fullmatch(r"nncore-learn\[[\w-]+\]", each) for each in own)
 
 
 def test_nothing_tells_to_install_the_other_project() -> None:

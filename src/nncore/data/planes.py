@@ -145,7 +145,7 @@ def bumps(n: int = 300, noise: float = 0.05, seed: Seed = 0) -> tuple[Float32, F
     n, noise, rng = _start(n, noise, seed)
     X = rng.uniform(-1, 1, (n, 2))
     squared = ((X[:, np.newaxis] - PEAKS[:, :2]) ** 2).sum(axis=2)
-    y = np.exp(-squared / (2 * WIDTH**2)) @ PEAKS[:, 2:]
+    y = (np.exp(-squared / (2 * WIDTH**2)) * PEAKS[:, 2]).sum(axis=1, keepdims=True)
     return X.astype(np.float32), _noisy(y, noise, rng)
 
 

@@ -170,7 +170,7 @@ def _layer(moment: Moment, block: Block, h: Array, gradient: Array) -> Header:
     weight, bias = dense.parameters["weight"], dense.parameters["bias"]
     own = slice(weight.offset, weight.offset + weight.size)
     arrays = (moment.view.parameters, gradient, moment.update)
-    norms = [float(np.linalg.norm(array[own].astype(np.float64))) for array in arrays]
+    norms = [math.sqrt(np.square(array[own].astype(np.float64)).sum()) for array in arrays]
     return {
         "name": block.z, "units": dense.units, "inputs": dense.inputs, "weight": weight.offset, "bias": bias.offset,
         "activation": block.activation, "norm": block.norm, "dropout": block.dropout,
