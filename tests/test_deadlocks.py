@@ -105,7 +105,7 @@ def test_a_lock_that_is_taken_again_at_once_gives_way() -> None:
             threads = [threading.Thread(target=take) for _ in range(2)]
             for thread in threads:
                 thread.start()
-            while sum(waited is lock for waited in program.waiting.values()) < 2:
+            while sum(waited is lock for waited in program.waiting.copy().values()) < 2:
                 time.sleep(0.001)
         lock.give_way()
         with lock:
