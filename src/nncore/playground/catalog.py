@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,7 +37,6 @@ TASKS = {
 def catalog() -> dict[str, Any]:
     """``Catalog`` of ``types.d.ts``."""
     activations = [name for name in layers.ACTIVATIONS if name not in ("identity", "softmax")]
-    by_name = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower(): color for name, color in figures.OPTIMIZER_COLORS.items()}
     return {
         "datasets": [
             {"name": d.name, "label": d.label, "task": d.task, "plane": d.plane} for d in datasets.DATASETS.values()
@@ -55,8 +53,7 @@ def catalog() -> dict[str, Any]:
         "clips": _choices(CLIPS),
         "landscapes": race.landscapes(),
         "limits": LIMITS,
-        "colors": {name: by_name.get(name, figures.OPTIMIZER_COLORS.get(cls.__name__, "#4D4D4D"))
-                   for name, cls in optimizers.OPTIMIZERS.items()} | by_name,
+        "colors": {name: figures.colors([cls.__name__])[cls.__name__] for name, cls in racers.CLASSES.items()},
     }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from nncore import reference
 from nncore.errors import DivergenceError
 from nncore.layers import Dense
 from nncore.model import Sequential
@@ -56,11 +57,11 @@ def _dense(model: Sequential, number: int) -> Dense:
 def probabilities(outputs: Array, loss: str) -> Array:
     """(n, classes): what the outputs say of the classes, each in [0, 1]."""
     if loss == "softmax_cross_entropy":
-        e = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return np.asarray(e / e.sum(axis=1, keepdims=True))
-    shares = 1 / (1 + np.exp(-outputs)) if loss == "sigmoid_cross_entropy" else np.clip(outputs, 0, 1)
-    if loss == "hinge":
-        shares = np.clip((outputs + 1) / 2, 0, 1)
+        return reference.softmax_forward(outputs)
+    if loss == "sigmoid_cross_entropy":
+        shares = reference.sigmoid_forward(outputs)
+    else:
+        shares = np.clip((outputs + 1) / 2 if loss == "hinge" else outputs, 0, 1)
     return np.asarray(shares / np.maximum(shares.sum(axis=1, keepdims=True), 1e-6))
 
 
