@@ -20,6 +20,7 @@ ISA_FLAGS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma", "-mprefer-vector-width=512"],
 }
+ISA_FLAGS["avx512bf16"] = [*ISA_FLAGS["avx512"], "-mavx512bf16"]
 QUIET = ["-Wno-unknown-warning-option", "-Wno-discarded-qualifiers"]  # of the C that Cython writes, under GCC and Clang
 # Without -ffp-contract GCC contracts products and sums everywhere, Clang within an expression. Everywhere, Clang would contract
 # the rest of a vectorized loop otherwise than its vectors, and bits would depend on where a tile ends.

@@ -46,6 +46,9 @@ LARGE_TILE = 2 * MOST_PANEL, 1024  # for W large enough for such tiles: longer s
 LARGE = 1 << 19  # weights
 
 
+COMPLETED_BY = {"avx512bf16": "avx512"}  # modules with a part of the ops, and the instruction set of the others
+
+
 run_members = on_one_blas_thread(Members.run)
 
 
@@ -56,7 +59,7 @@ def _load_tables() -> dict[str, _program.OpTable]:
             module = importlib.import_module(f"nncore._kernels._isa_{isa}")
         except ModuleNotFoundError:  # the compiler that built the package lacks this instruction set
             continue
-        tables[isa] = _program.OpTable(module.op_table)
+        tables[isa] = _program.OpTable(module.op_table, tables.get(COMPLETED_BY.get(isa, "")))
     return tables
 
 
@@ -71,7 +74,7 @@ _program.use_table(_TABLES[isa_name])
 
 def lanes(dtype: Any) -> int:
     """Numbers in a vector of the instruction set in use."""
-    return {"avx512": 64, "avx2": 32}.get(isa_name, 16) // np.dtype(dtype).itemsize
+    return {"avx512bf16": 64, "avx512": 64, "avx2": 32}.get(isa_name, 16) // np.dtype(dtype).itemsize
 
 
 def available_isas() -> tuple[str, ...]:

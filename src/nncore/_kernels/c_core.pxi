@@ -92,6 +92,7 @@ cdef extern from "math/denormals.h" nogil:
 cdef extern from "math/cpu.h" nogil:
     int nn_cpu_has_avx2()
     int nn_cpu_has_avx512()
+    int nn_cpu_has_avx512bf16()
 
 AXES = {"rows": NN_ROWS, "tiles": NN_TILES, "units": NN_TILES, "serial": NN_WHOLE}
 MAX_THREADS = NN_MAX_THREADS  # per run
@@ -114,4 +115,5 @@ def openmp_threads():
 
 def cpu_supports():
     """The instruction sets of this processor, the best last."""
-    return ("baseline",) + ("avx2",) * bool(nn_cpu_has_avx2()) + ("avx512",) * bool(nn_cpu_has_avx512())
+    supported = nn_cpu_has_avx2(), nn_cpu_has_avx512(), nn_cpu_has_avx512bf16()
+    return ("baseline", *(isa for isa, has in zip(("avx2", "avx512", "avx512bf16"), supported) if has))

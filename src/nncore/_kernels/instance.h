@@ -1,8 +1,20 @@
 /* All kernels in one precision: included twice by table.h, with `real` float and double. */
 #include "math/simd.h"
 #include "math/elementary.h"
+#define GEMM(f) NAME(f)
+#define factor real
+#define factors vec
+#define MULTIPLY_ADD(c, a, b) (c) + (a) * (b)
 #include "math/gemm.h"
+#undef GEMM
+#undef factor
+#undef factors
+#undef MULTIPLY_ADD
 #include "ops/dense.h"
+#if REAL_IS_FLOAT
+#include "math/bfloat16.h"
+#include "ops/bfloat16.h"
+#endif
 #include "ops/dense_direct.h"
 #include "ops/blas.h"
 #include "ops/recurrent.h"

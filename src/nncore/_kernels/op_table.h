@@ -1,6 +1,7 @@
 /* The declaration of every op: the arrays, sizes and constants that Python binds to it.
  *
  *     OP(name, "arrays", "sizes", "constants")     names in their order, separated by spaces
+ *     FLOAT_OP(...)                                the same, in float only
  *     UPDATE(name, slots, coefficients)            reads the first coefficients of a step's row, this many; with its form for
  *                                                  networks in lanes, lanes_name, where each has its own
  *
@@ -12,9 +13,14 @@
  * The boundary (program.pyx) checks its bindings against this table, and docs/design/kernels.rst prints it and explains the names.
  * A new kernel is one line here; so is an activation with its three ops, and a loss with its two.  Special shapes and types are
  * documented at the op's function. */
+#ifdef BFLOAT16_ONLY    /* the table of the instruction set that has only the products of bfloat16 numbers */
+#define READING(name, arrays, sizes, constants, coefficients)
+#else
 #define READING(name, arrays, sizes, constants, coefficients)                                                                  \
     {#name, {op_##name##_f32, op_##name##_f64}, arrays, sizes, constants, coefficients},
+#endif
 #define OP(name, arrays, sizes, constants) READING(name, arrays, sizes, constants, 0)
+#define FLOAT_OP(name, arrays, sizes, constants) {#name, {op_##name##_f32, NULL}, arrays, sizes, constants, 0},
 
 /* The last array of an op over tiles of the parameters (tiles.h) is the tile table; the boundary stores it at NN_TILE_TABLE. */
 #define TILE_TABLE "tile_table"
@@ -65,6 +71,13 @@ static const nn_entry nn_table[] = {
     OP(dense_forward_blas, "y= x W b? gemm", "units inputs x_gap?", "")
     OP(dense_backward_input_blas, "dx= dy W gemm", "units inputs dy_gap?", "")
     OP(dense_backward_weight_blas, "dW= dy x tiles gemm", "units inputs dy_gap? x_gap?", "")
+
+    /* dense, with products of bfloat16 numbers */
+    FLOAT_OP(rows_bfloat16, "rows16=? pairs=? rows", "width gap row_pairs steps", "")
+    FLOAT_OP(pack_weight_bfloat16, "packed_W= paired_W=? W tiles", "units inputs", "")
+    FLOAT_OP(dense_forward_bfloat16, "y= x packed_W b?", "units inputs x_gap?", "")
+    FLOAT_OP(dense_backward_input_bfloat16, "dx= dy paired_W", "units inputs dy_gap?", "")
+    FLOAT_OP(dense_backward_weight_bfloat16, "dW= dy x tiles", "units inputs row_pairs", "")
 
     /* dense, of many networks at once */
     OP(lanes_dense_forward, "y= x W b?", "units inputs", "")
@@ -277,6 +290,7 @@ static const nn_entry nn_table[] = {
 };
 #undef READING
 #undef OP
+#undef FLOAT_OP
 #undef TILE_TABLE
 #undef OVER_TILES
 #undef ACTIVATION

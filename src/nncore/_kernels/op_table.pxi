@@ -103,14 +103,14 @@ cdef class Declaration:
 
 
 cdef class OpTable:
-    """The kernels of one instruction set, by name."""
+    """The kernels of one instruction set, by name; those that its module lacks are of another table, ``rest``."""
 
     cdef dict index
 
-    def __init__(self, capsule):
+    def __init__(self, capsule, OpTable rest=None):
         cdef const nn_entry *entry = <const nn_entry *>PyCapsule_GetPointer(capsule, "nncore.op_table")
         cdef Declaration declaration
-        self.index = {}
+        self.index = {} if rest is None else dict(rest.index)
         while entry.name != NULL:
             declaration = Declaration.__new__(Declaration)
             declaration.read(entry)

@@ -132,6 +132,8 @@ cdef class Program:
                 if declaration.n_arrays and declaration.places[declaration.n_arrays - 1] == NN_TILE_TABLE:
                     self.check_lists(name, arrays[declaration.n_arrays - 1] if len(arrays) == declaration.n_arrays else None)
                 op.run = declaration.entry.run[is_double]
+                if op.run == NULL:
+                    raise ValueError(f"op {name} computes in float32, got float64")
                 for i, array in enumerate(arrays):
                     declaration.bind(op, i, array)
                     self.missing += declaration.lacks(op, i)

@@ -16,7 +16,7 @@ def run_op(
     name: str, arrays: Sequence[Any], *, dtype: Any, sizes: Sequence[int] = (), constants: Sequence[float] = (), rows: int = 1,
     axis: str = "rows", pieces: int = 1, index: np.ndarray | None = None, position: int = 0, scale: float = 0.0,
     coefficients: np.ndarray | None = None, step: int = 0, threads: int | None = None, isa: str | None = None,
-    block_rows: int = 16, lanes: int = 1, part_rows: int = 0,
+    block_rows: int = 16, lanes: int = 1, part_rows: int = 0, keep_denormals: bool = True,
 ) -> int:  # fmt: skip
     """Run a single op; returns 1 if it reported a failure.
 
@@ -29,7 +29,7 @@ def run_op(
         coefficients = np.ascontiguousarray(coefficients, dtype=np.float64).reshape(1, -1)
     done, _ = one.run(
         examples=rows, batch=rows, origin=position, order=index, coefficients=coefficients, scale=scale, step_offset=step,
-        threads=threads or get_num_threads(), keep_denormals=True,
+        threads=threads or get_num_threads(), keep_denormals=keep_denormals,
     )  # fmt: skip
     return 1 - int(done)
 

@@ -3,6 +3,7 @@
 - `training`: a complete network and its training, built from the functions of the modules below; start here;
 - `dense`, `activations`, `losses`, `recurrent`, `gather`: the forward and backward pass of a network, one function per
   kernel;
+- `bfloat16`: products of numbers with 8 bits of precision;
 - `csr`, `lazy`: the dense layer on sparse data, and its weights without a gradient;
 - `batch_norm`, `group_norm`: normalization over the batch, over each example, and of weights;
 - `tangents`, `normalization_tangents`, `weight_norm_tangents`, `recurrent_tangents`: their derivatives along a direction,
@@ -26,6 +27,7 @@ compare speeds.
 from .activations import *
 from .activity import *
 from .batch_norm import *
+from .bfloat16 import *
 from .csr import *
 from .dense import *
 from .gather import *

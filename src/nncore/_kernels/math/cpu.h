@@ -19,4 +19,12 @@ static inline int nn_cpu_has_avx512(void) {
 #endif
 }
 
+static inline int nn_cpu_has_avx512bf16(void) {
+#if defined(__x86_64__) || defined(__i386__)
+    return nn_cpu_has_avx512() && __builtin_cpu_supports("avx512bf16");
+#else
+    return 0;
+#endif
+}
+
 #endif
