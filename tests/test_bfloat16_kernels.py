@@ -121,6 +121,8 @@ def test_extreme_numbers(isa: str, rng: np.random.Generator) -> None:
     x = rng.choice(np.float32([0, -0.0, 1, -1, 3e38, -3e38, 1e20, -1e20, 1e-18, 7e-20]), size=(40, 6))
     W = rng.choice(np.float32([0, -0.0, 1, -1, 2, 0.5, 1e19, -1e18, 1e-18, 3e-20]), size=(33, 6))
     b = rng.choice(np.float32([0, 1, -3e38, 1e38, 2e-38, -1.2e-38]), size=33)
+    x[20:] = rng.choice(np.float32([0, 1e-19, -3e-20, 1e-18, -1e-19]), size=(20, 6))  # of them some sums are hardly
+    W[10:], b[10:] = rng.choice(np.float32([0, 1e-19, -3e-20, 1e-19]), size=(23, 6)), 0  # above the smallest normal number
     W[3, 2], x[7, 1], x[8, 2], x[9, 3] = np.nan, np.nan, np.inf, -np.inf
     y = room(40, 33)
     run("dense_forward_bfloat16", (y, converted(x, isa)[0], packed(W, isa)[0], b), (33, 6), isa, rows=40, keep_denormals=False)

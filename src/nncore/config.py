@@ -42,6 +42,7 @@ def show_config() -> Text:
         f"nncore {__version__}\n"
         f"instruction set  {_kernels.isa_name} (built and supported: {', '.join(_kernels.available_isas())})\n"
         f"matrix products  {'own kernels' if _kernels.gemm_name == 'own' else 'BLAS of SciPy in dense layers'}\n"
+        f"bfloat16         {'products in hardware' if _kernels.has_bfloat16() else 'emulated: slower than float32, the same bits'}\n"
         f"OpenMP           {openmp}\n"
         f"threads          {_kernels.get_num_threads()} ({threads.source_of_threads()}){overlap()}"
     )

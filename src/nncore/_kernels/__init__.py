@@ -37,7 +37,7 @@ __all__ = [
     "FEW_IN_LANES",
     "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "MemberGroup", "Members", "Program", "PythonOp", "Switch",
     "advance_counts", "all_finite", "are_labels", "available_isas", "gemm_name", "gemm_variant", "get_num_threads",
-    "isa_name", "lanes", "on_one_blas_thread", "one_thread", "op_names", "op_table", "packed_size",
+    "has_bfloat16", "isa_name", "lanes", "on_one_blas_thread", "one_thread", "op_names", "op_table", "packed_size",
     "run_members", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
@@ -59,7 +59,10 @@ def _load_tables() -> dict[str, _program.OpTable]:
             module = importlib.import_module(f"nncore._kernels._isa_{isa}")
         except ModuleNotFoundError:  # the compiler that built the package lacks this instruction set
             continue
-        tables[isa] = _program.OpTable(module.op_table, tables.get(COMPLETED_BY.get(isa, "")))
+        if isa not in COMPLETED_BY:
+            tables[isa] = _program.OpTable(module.op_table)
+        elif COMPLETED_BY[isa] in tables:
+            tables[isa] = _program.OpTable(module.op_table, tables[COMPLETED_BY[isa]])
     return tables
 
 
@@ -75,6 +78,11 @@ _program.use_table(_TABLES[isa_name])
 def lanes(dtype: Any) -> int:
     """Numbers in a vector of the instruction set in use."""
     return {"avx512bf16": 64, "avx512": 64, "avx2": 32}.get(isa_name, 16) // np.dtype(dtype).itemsize
+
+
+def has_bfloat16() -> bool:
+    """Whether the instruction set in use multiplies bfloat16 numbers."""
+    return isa_name == "avx512bf16"
 
 
 def available_isas() -> tuple[str, ...]:

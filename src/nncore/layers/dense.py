@@ -8,6 +8,7 @@ from nncore import initializers
 from nncore._utils.fields import Count, Flag
 from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
+from nncore.layers.bfloat16 import products_of
 from nncore.layers.products import Products, Tiles, matrix_tiles
 from nncore.program.ops import Signal
 from nncore.program.tape import TangentTape, Tape
@@ -72,7 +73,7 @@ class Dense(Layer):
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
-        products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
+        products, tiles = products_of(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
         packed, bias = products.room_to_pack() if products.packs else None, self.bias if self.has_bias else None
         gradient = products.emit(x, y, self.weight, packed, bias, self.weight_grad, tiles)
         tape.gradient(gradient, repack=products.pack(packed, self.weight, tiles) if products.packs else None)

@@ -10,7 +10,7 @@ from nncore.layers.base import Array, Parameter
 from nncore.program.ops import Op, Pass, Signal
 from nncore.program.tape import TangentTape, Tape
 
-__all__ = ["Products", "Rows", "Tiles", "matrix_tiles", "spread"]
+__all__ = ["Products", "Rows", "Tiles", "matrix_tiles"]
 
 CONFLICTING_STRIDE = 4096  # bytes: rows at this stride map to the same sets of a first-level cache
 SPREAD_FROM = 1 << 18  # weights; fewer read a row too seldom for a copy to pay
@@ -38,33 +38,23 @@ def matrix_tiles(parameter: Parameter) -> Tiles:
 
 
 class Rows(NamedTuple):
-    """Rows as a product reads them, and the gap between them."""
+    """Rows as products read them, and the gap between them; in bfloat16 also as pairs of rows, and how many there is room for."""
 
     array: Array | None  # None where nothing goes backward
     gap: int = 0
-
-
-def spread(tape: Tape, array: Array | None, part: Pass, weights: int, steps: int = 1) -> Rows:
-    """The same rows at a stride at which products with this many weights read them fast.
-
-    Rows whose distance is a multiple of 4096 bytes compete for the same few sets of a cache: those are copied one cache
-    line further apart, by an op of the pass ``part``. A row of the batch holds ``steps`` of them.
-    """
-    if array is None or weights < SPREAD_FROM or array.shape[1] // steps * tape.dtype.itemsize % CONFLICTING_STRIDE:
-        return Rows(array)
-    width, line = array.shape[1] // steps, CACHE_LINE // tape.dtype.itemsize
-    copy = tape.array(steps * (width + line))
-    part.rows("spread_rows", copy, array, sizes=(width, line, steps))
-    return Rows(copy, line)
+    pairs: Array | None = None
+    row_pairs: int = 0
 
 
 class Products:
     """y = x Wᵀ + b, in the backward pass dx = dy W, dW = dyᵀ x, db = Σ dy, and R{} of these.
 
-    x is (rows, inputs), W (units, inputs), dy (rows, units). Our own kernels read a packed copy of W in the forward pass,
+    x is (rows, inputs), W (units, inputs), dy (rows, units). `products_of` makes those in bfloat16 instead, where wanted. Our own kernels read a packed copy of W in the forward pass,
     unless it has few units, and for tangents; the BLAS (``NNCORE_GEMM``) needs none. Where rows are sequences, a row of the
     batch holds ``steps`` of x and dy.
     """
+
+    packs_with_weight = True  # whether an op that computes W from other arrays may write the packed copy too
 
     def __init__(self, tape: Tape, units: int, inputs: int, steps: int = 1) -> None:
         self.tape, self.units, self.inputs, self.steps = tape, units, inputs, steps
@@ -77,28 +67,41 @@ class Products:
         self.narrow = units <= NARROW_UNITS and steps == 1 and not (self.gemm or self.direct or tangents)
         self.packs = not (self.gemm or self.direct or self.narrow) or tangents  # whether any op reads the packed copy
 
-    def room_to_pack(self) -> Array:
-        """An array for a packed copy of W."""
+    def rows(self, array: Array | None, part: Pass, *, weights: int | None = None) -> Rows:
+        """The same rows at a stride at which products with W, or with this many weights, read them fast.
+
+        Rows whose distance is a multiple of 4096 bytes compete for the same few sets of a cache: those are copied one cache
+        line further apart, by an op of the pass ``part``.
+        """
+        tape, weights = self.tape, weights or self.units * self.inputs
+        if array is None or weights < SPREAD_FROM or array.shape[1] // self.steps * tape.dtype.itemsize % CONFLICTING_STRIDE:
+            return Rows(array)
+        width, line = array.shape[1] // self.steps, CACHE_LINE // tape.dtype.itemsize
+        copy = tape.array(self.steps * (width + line))
+        part.rows("spread_rows", copy, array, sizes=(width, line, self.steps))
+        return Rows(copy, line)
+
+    def room_to_pack(self) -> Any:
+        """Memory for the packed copy of W."""
         return self.tape.arena.take(_kernels.packed_size(self.units, self.inputs), self.tape.dtype)
 
-    def pack(self, packed: Array | None, weight: Array, tiles: Tiles) -> Op:
+    def pack(self, packed: Any, weight: Array, tiles: Tiles) -> Op:
         """The op that renews the packed copy."""
         kernel = "pack_large_weight" if self.units * self.inputs >= PACK_LARGE_FROM else "pack_weight"
         cost = [PACK_COST * n for n in tiles.elements]
         return Op("tiles", kernel, (packed, weight, tiles.rectangles), (self.units, self.inputs), cost=cost)
 
     def emit(
-        self, x: Signal, y: Signal, weight: Array, packed: Array | None, bias: Array | None, weight_grad: Array, tiles: Tiles
+        self, x: Signal, y: Signal, weight: Array, packed: Any, bias: Array | None, weight_grad: Array, tiles: Tiles
     ) -> Op:
         """Record y and dx; returns the op of dW, which is left to the caller."""
-        tape, weights = self.tape, self.units * self.inputs
-        x_rows = spread(tape, x.value, tape.forward, weights)
+        x_rows = self.rows(x.value, self.tape.forward)
         self.forward(y.value, x_rows, weight, packed, bias)
-        dy_rows = spread(tape, y.grad, tape.backward, weights)
-        self.backward_input(x.grad, dy_rows, weight)
+        dy_rows = self.rows(y.grad, self.tape.backward)
+        self.backward_input(x.grad, dy_rows, weight, packed)
         return self.weight_gradient(weight_grad, dy_rows, x_rows, tiles)
 
-    def forward(self, y: Array, x: Rows, weight: Array, packed: Array | None, bias: Array | None) -> None:
+    def forward(self, y: Array, x: Rows, weight: Array, packed: Any, bias: Array | None) -> None:
         """y = x Wᵀ + b."""
         if self.direct:
             sizes, tiles = (self.units, self.inputs, x.gap, MOST_PANEL), -(-self.units // MOST_PANEL)
@@ -109,7 +112,7 @@ class Products:
             self.tape.forward.rows(kernel, *arrays, sizes=self._sizes(x.gap))
         self.tape.flops_per_row += 2 * self.steps * self.units * self.inputs
 
-    def backward_input(self, dx: Array | None, dy: Rows, weight: Array) -> None:
+    def backward_input(self, dx: Array | None, dy: Rows, weight: Array, packed: Any) -> None:
         """dx = dy W, where anything needs it."""
         if dx is not None:
             arrays = (dx, dy.array, weight, *self.gemm)

@@ -10,7 +10,8 @@ from nncore import initializers
 from nncore._utils.fields import Count, Flag, Number
 from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer
-from nncore.layers.products import Products, Rows, matrix_tiles, spread
+from nncore.layers.bfloat16 import products_of
+from nncore.layers.products import Products, Rows, matrix_tiles
 from nncore.program.ops import Signal
 from nncore.program.tape import TangentTape, Tape
 
@@ -103,12 +104,12 @@ class Recurrent(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         outputs, steps = self.gates * self.units, self.steps
         y = tape.signal(str(self.name), self.output_shape)
-        of_x, of_h = Products(tape, outputs, self.inputs, steps), Products(tape, outputs, self.units, steps)
+        of_x, of_h = products_of(tape, outputs, self.inputs, steps), Products(tape, outputs, self.units, steps)
         cell = CellArrays(tape.array(steps * outputs), tape.array(steps * self.units))
         cell.packed, cell.recurrent_packed = of_x.room_to_pack(), of_h.room_to_pack()
         cell.delta = tape.array(steps * outputs) if tape.gradients else None
         cell.g = tape.array(steps * self.units) if isinstance(tape, TangentTape) else None
-        x_rows = spread(tape, x.value, tape.forward, self.weight.size, steps)
+        x_rows = of_x.rows(x.value, tape.forward)
         of_x.forward(cell.a, x_rows, self.weight, cell.packed, self.bias)
         self._emit_cell(tape, y, cell)
         tape.flops_per_row += 2 * steps * self.recurrent_weight.size
@@ -119,11 +120,11 @@ class Recurrent(Layer):
 
     def _emit_gradients(self, tape: Tape, x: Signal, x_rows: Rows, cell: CellArrays, of_x: Products, of_h: Products) -> None:
         """∂l/∂x, and the gradients of W, U and the biases, sums over all rows and steps."""
-        shared, readers = cell.recurrent_delta is cell.delta, self.recurrent_weight.size
-        delta = spread(tape, cell.delta, tape.backward, self.weight.size + shared * readers, self.steps)
-        recurrent_delta = delta if shared else spread(tape, cell.recurrent_delta, tape.backward, readers, self.steps)
-        h = spread(tape, cell.previous if tape.gradients else None, tape.backward, readers, self.steps)
-        of_x.backward_input(x.grad, delta, self.weight)
+        same = cell.recurrent_delta is cell.delta and type(of_x) is type(of_h)
+        delta = of_x.rows(cell.delta, tape.backward, weights=self.weight.size + same * self.recurrent_weight.size)
+        recurrent_delta = delta if same else of_h.rows(cell.recurrent_delta, tape.backward)
+        h = of_h.rows(cell.previous if tape.gradients else None, tape.backward)
+        of_x.backward_input(x.grad, delta, self.weight, cell.packed)
         tiles = matrix_tiles(self.parameters["weight"])
         repack = of_x.pack(cell.packed, self.weight, tiles) if of_x.packs else None
         tape.gradient(of_x.weight_gradient(self.weight_grad, delta, x_rows, tiles), repack)

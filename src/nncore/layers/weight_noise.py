@@ -13,6 +13,7 @@ from nncore._utils.fields import Number
 from nncore._utils.registry import classes
 from nncore.layers.dense import Dense
 from nncore.layers.noise import drop_threshold
+from nncore.layers.bfloat16 import products_of
 from nncore.layers.products import PACK_COST, Products, Tiles, matrix_tiles
 from nncore.program.ops import Op, Signal
 from nncore.program.tape import Tape
@@ -41,12 +42,15 @@ class NoisyDense(Dense):
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record: in each step W̃ and its packed copy, the products with it, the gradient of W from that of W̃."""
-        products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
+        products, tiles = products_of(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
         packed = products.room_to_pack() if products.packs else None
         noisy = tape.arena.take(self.weight.shape, tape.dtype)
-        arrays, sizes = (packed, noisy, self.weight, tiles.rectangles), (self.units, self.inputs, *tape.stream())
+        within = packed if products.packs_with_weight else None
+        arrays, sizes = (within, noisy, self.weight, tiles.rectangles), (self.units, self.inputs, *tape.stream())
         cost = [(PACK_COST + NOISE_COST) * n for n in tiles.elements]
         tape.forward.add(Op("tiles", f"{self.kernel}_forward", arrays, sizes, self.constants, cost=cost))
+        if not products.packs_with_weight:
+            tape.forward.add(products.pack(packed, noisy, tiles))
         y = tape.signal(str(self.name), self.output_shape)
         bias = self.bias if self.has_bias else None
         gradient = products.emit(x, y, noisy, packed, bias, self.weight_grad, tiles)
@@ -238,7 +242,7 @@ class AdditiveWhiteout(_Whiteout):
 
     def emit_noise(self, tape: Tape, x: Signal) -> Signal:
         """Record: in each step b̃; the products with W, and what b̃ adds to the gradient of W."""
-        products, tiles = Products(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
+        products, tiles = products_of(tape, self.units, self.inputs), matrix_tiles(self.parameters["weight"])
         packed, noisy = products.room_to_pack(), tape.arena.take(self.units, tape.dtype)
         arrays = (noisy, self.bias if self.has_bias else None, self.weight)
         sizes = (self.units, self.inputs, *tape.stream(), UNITS)

@@ -14,6 +14,7 @@ from nncore._messages import shown
 from nncore._utils.fields import Converted
 from nncore.layers.base import Array, Layer
 from nncore.layers.dense import Dense
+from nncore.layers.bfloat16 import products_of
 from nncore.layers.products import Products, Tiles
 from nncore.program.ops import Op, Signal
 from nncore.program.tape import TangentTape, Tape
@@ -137,14 +138,18 @@ class WeightNorm(Layer):
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         units, inputs = sizes = self.layer.units, self.layer.inputs
-        y, products = tape.signal(str(self.name), self.output_shape), Products(tape, units, inputs)
+        y, products = tape.signal(str(self.name), self.output_shape), products_of(tape, units, inputs)
         packed = products.room_to_pack() if products.packs else None
         weight, gradient = (tape.arena.take(sizes, tape.dtype) for _ in range(2))
         bias, tiles = self.bias if self.layer.has_bias else None, _row_tiles(units, inputs)
 
-        arrays: tuple[Any, ...] = (weight, self.direction, self.length, tiles.rectangles, packed)
+        within = packed if products.packs_with_weight else None
+        arrays: tuple[Any, ...] = (weight, self.direction, self.length, tiles.rectangles, within)
         renew = Op("tiles", "weight_norm_weight", arrays, sizes, cost=tiles.elements)
-        (tape.forward if tape.training else tape.prepare).add(renew)
+        part = tape.forward if tape.training else tape.prepare
+        part.add(renew)
+        if not products.packs_with_weight:
+            part.add(products.pack(packed, weight, tiles))
         tape.backward.add(products.emit(x, y, weight, packed, bias, gradient, tiles))
         if not tape.gradients:
             return y

@@ -40,7 +40,7 @@ def save_model(model: Network, path: Target) -> None:
 
 
 def load_model(path: Source, custom_layers: Mapping[str, Custom] | None, make: Callable[..., N]) -> N:
-    """Load a model; ``make(layers, input_shape, dtype=…, seed=…)`` builds it."""
+    """Load a model; ``make(layers, input_shape, dtype=…, compute_dtype=…, seed=…)`` builds it."""
     custom = checked_custom(custom_layers)
     arrays, about = read(path, custom)
     if about.get("kind") == "ensemble":
@@ -115,6 +115,8 @@ def model_config(model: Network) -> dict[str, Any]:
             raise ValueError(f"scalers must be nncore's own to be saved, got {shown(scaler)}")
     layers = [{"class": class_name(type(layer)), **_layer_config(layer)} for layer in model.layers]
     config = {"layers": layers, "input_shape": list(model.input_shape), "dtype": str(model.dtype), "seed": model.seed}
+    if model.compute_dtype != config["dtype"]:
+        config["compute_dtype"] = model.compute_dtype
     return config | {name: {"class": type(scaler).__name__, **scaler.config()} for name, scaler in scalers_of(model).items()}
 
 
@@ -158,7 +160,7 @@ def _build(
         if wanted != size:
             raise ValueError(f"its {name} are {wanted} numbers, and the file holds {size}")
     layers = [_layer(entry, classes) for entry in config["layers"]]
-    return make(layers, shape, dtype=config["dtype"], seed=config["seed"])
+    return make(layers, shape, dtype=config["dtype"], compute_dtype=config.get("compute_dtype"), seed=config["seed"])
 
 
 def _layer(entry: Mapping[str, Any], classes: Mapping[str, Custom]) -> Any:

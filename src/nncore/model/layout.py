@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -15,7 +16,25 @@ from nncore._utils.arrays import Array, returned
 from nncore.initializers import Zeros
 from nncore.layers import Layer
 
-__all__ = ["check_layers", "checked_shape", "declare", "draw", "name_layers", "place_arrays"]
+__all__ = ["check_layers", "checked_compute_dtype", "checked_shape", "declare", "draw", "name_layers", "place_arrays"]
+
+
+def checked_compute_dtype(compute_dtype: Any, dtype: np.dtype[Any]) -> str:
+    """The type of the operands of products, checked; None: the dtype of the network."""
+    if compute_dtype is None or (isinstance(compute_dtype, str) and compute_dtype == str(dtype)):
+        return str(dtype)
+    if not (isinstance(compute_dtype, str) and compute_dtype == "bfloat16"):
+        raise ValueError(f"compute_dtype must be bfloat16, or None for the dtype {dtype}, got {shown(compute_dtype)}")
+    if dtype != np.float32:
+        raise ValueError(f"compute_dtype bfloat16 needs the dtype float32, got {dtype}")
+    if not _kernels.has_bfloat16():
+        warnings.warn(
+            f"{_kernels.isa_name} has no products of bfloat16 numbers: they are computed in float32, with the same bits, "
+            "and take longer than those of compute_dtype=None",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return "bfloat16"
 
 
 def check_layers(layers: Sequence[Any]) -> None:

@@ -67,6 +67,7 @@ class Network(Sealed):
 
     layers: Fixed[tuple[Layer, ...]] = Fixed(*MADE)  # compiled programs hold their arrays: no layer can be replaced
     dtype: Fixed[np.dtype[Any]] = Fixed(advice="astype returns a converted copy")
+    compute_dtype: Fixed[str] = Fixed(*MADE)
     seed: Fixed[int] = Fixed(*MADE)
     input_shape: Fixed[tuple[int, ...]] = Fixed(*MADE)
     output_shape: Fixed[tuple[int, ...]] = Fixed(*MADE)
@@ -77,12 +78,14 @@ class Network(Sealed):
     state: Array
 
     def __init__(
-        self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
-    ) -> None:
+        self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32",
+        compute_dtype: str | None = None, seed: int = 0,
+    ) -> None:  # fmt: skip
         if not isinstance(layers, Iterable):
             raise TypeError(f"layers must be a list of Layer objects, got {shown(layers)}")
         self.layers: tuple[Layer, ...] = tuple(layers)
         self.dtype: np.dtype[Any] = float_dtype(dtype)
+        self.compute_dtype: str = layout.checked_compute_dtype(compute_dtype, self.dtype)
         self.seed: int = count("seed", seed, 0)
         self.input_shape: tuple[int, ...] = layout.checked_shape(input_shape)
         layout.check_layers(self.layers)
@@ -262,7 +265,8 @@ class Network(Sealed):
             vector = vars(other)[name] = memo[id(source)] = aligned_zeros(source.size, dtype)
             views = [vars(layer)[view] for layer in self.layers for view in layer._views]
             memo.update({id(view): same_part(view, source, vector) for view in views if np.may_share_memory(view, source)})
-        other.__setstate__(self._state(memo) | {"dtype": dtype})
+        own = self.compute_dtype if dtype == self.dtype else None
+        other.__setstate__(self._state(memo) | {"dtype": dtype, "compute_dtype": own})
         for layer, twin in zip(self.layers, other.layers, strict=True):
             vars(twin).update({view: memo[id(vars(layer)[view])] for view in layer._views})
         return other
@@ -275,7 +279,7 @@ class Network(Sealed):
         memo = COPYING.get()
         if memo is None or id(self) not in memo:
             memo = {id(self): self}
-        names = ("input_shape", "dtype", "seed", "input_scaler", "target_scaler", "feature_names", "target_names")
+        names = ("input_shape", "dtype", "compute_dtype", "seed", "input_scaler", "target_scaler", "feature_names", "target_names")
         layers = copy_unbound(self.layers, memo)
         own = {name: getattr(self, name) for name in names} | {n: v for n, v in vars(self).items() if n not in self._basic}
         with self.lock:
@@ -291,7 +295,7 @@ class Network(Sealed):
             COPYING.reset(token)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        made = {name: state.pop(name) for name in ("layers", "input_shape", "dtype", "seed")}
+        made = {name: state.pop(name) for name in ("layers", "input_shape", "dtype", "compute_dtype", "seed")}
         Network.__init__(self, **made)  # without calling the constructor of a subclass
         for name, value in state.items():
             setattr(self, name, value)

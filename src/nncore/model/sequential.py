@@ -32,6 +32,12 @@ class Sequential(Network):
         Shape of one example.
     dtype : {"float32", "float64"}
         Type of the parameters and of all computation; default float32. Losses and metrics are summed in float64.
+    compute_dtype : {"bfloat16"}, optional
+        With ``"bfloat16"`` the operands of matrix products are rounded to 8 bits of precision (Kalamkar et al. 2019), and
+        their sums, θ, gradients, the optimizer's state and all else stay float32: up to twice as fast on processors with
+        AVX512-BF16, and slower on others (`show_config` says which this is), with the same bits. It holds for the products of
+        `Dense`, `WeightNorm` and the layers with noise on weights, and of the input in recurrent layers, where W has at least
+        64 rows and columns: smaller ones would not be faster. Curvature and `check_gradients` do not round. Default: ``dtype``.
     seed : int
         Seed of the initial weights and of random layers. The same seed gives the same bits.
 
@@ -230,7 +236,8 @@ class Sequential(Network):
         widths = [max(len(row[column]) for row in table) for column in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in table]
         rule = "-" * len(lines[0])
-        head = f"Sequential, input {self.input_shape}, {self.dtype}"
+        products = "" if self.compute_dtype == self.dtype else f", products in {self.compute_dtype}"
+        head = f"Sequential, input {self.input_shape}, {self.dtype}{products}"
         summary = Table("\n".join([head, rule, lines[0], rule, *lines[1:-1], rule, lines[-1]]))
         summary.html = html_table(table, [head], text_columns=2)
         return summary
@@ -284,7 +291,9 @@ class Sequential(Network):
         export(self, path)
 
     def __repr__(self) -> str:
-        return f"Sequential({list(self.layers)!r}, input_shape={self.input_shape}, dtype={str(self.dtype)!r}, seed={self.seed})"
+        compute = "" if self.compute_dtype == self.dtype else f"compute_dtype={self.compute_dtype!r}, "
+        options = f"input_shape={self.input_shape}, dtype={str(self.dtype)!r}, {compute}seed={self.seed}"
+        return f"Sequential({list(self.layers)!r}, {options})"
 
 
 def load(path: Source, *, custom_layers: Mapping[str, files.Custom] | None = None) -> Sequential:

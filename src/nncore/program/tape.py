@@ -37,6 +37,8 @@ class Recordable(Protocol):
     @property
     def dtype(self) -> np.dtype[Any]: ...
     @property
+    def compute_dtype(self) -> str: ...
+    @property
     def seed(self) -> int: ...
     @property
     def parameters(self) -> NDArray[Any]: ...
@@ -76,7 +78,7 @@ class Tape:
         tracking: bool = False, optimizer_columns: Callable[[], int] = lambda: 0, touched_only: bool = False,
         weighted: bool = False,
     ) -> None:  # fmt: skip
-        self.dtype, self.seed = model.dtype, model.seed
+        self.dtype, self.compute_dtype, self.seed = model.dtype, model.compute_dtype, model.seed
         self.capacity, self.training, self.gradients, self.tracking = capacity, training, gradients, tracking
         self.noise: bool = training if noise is None else noise
         self.optimizer_columns, self.touched_only = optimizer_columns, touched_only

@@ -171,7 +171,7 @@ class ShardedFit(FitCall):
         trainer, loop, agree, shares = self.trainer, self.loop, self.ranks.agree, self.ranks.shares
         numbers = repr((shares.shards, loop.batches, epochs, [*self.evaluated], loop.columns))
         sampler = repr((class_name(type(loop.sampler)), loop.uses_losses, loop.reweights))
-        kernels = f"{__version__} {_kernels.isa_name} {_kernels.gemm_name} {trainer.model.dtype}"
+        kernels = f"{__version__} {_kernels.isa_name} {_kernels.gemm_name} {trainer.model.dtype} {trainer.model.compute_dtype}"
         agree("shards, batch_size, epochs, last_batch or what is evaluated", zlib.crc32(numbers.encode()))
         agree("sampler or shuffle", zlib.crc32(sampler.encode()))
         agree("nncore's version, the dtype or the instruction set (see NNCORE_ISA)", zlib.crc32(kernels.encode()))

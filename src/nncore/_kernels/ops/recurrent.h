@@ -264,5 +264,10 @@ NN_ROWS_OF_STEPS(backward_input_blas)
 NN_SUM_OVER_STEPS(backward_weight)
 NN_SUM_OVER_STEPS(backward_weight_blas)
 NN_SUM_OVER_STEPS(backward_bias)
+#if REAL_IS_FLOAT
+NN_ROWS_OF_STEPS(forward_bfloat16)
+NN_ROWS_OF_STEPS(backward_input_bfloat16)
+NN_SUM_OVER_STEPS(backward_weight_bfloat16)
+#endif
 #undef NN_ROWS_OF_STEPS
 #undef NN_SUM_OVER_STEPS
