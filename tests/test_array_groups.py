@@ -248,7 +248,7 @@ def test_norms_of_extreme_weights() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("isa", _kernels.complete_isas())
 @pytest.mark.parametrize("inputs", [1, 2, 15, 16, 17, 70])
 def test_projections_are_their_twins(inputs: int, isa: str, dtype: str) -> None:
     """Of rows in several work items; the look-ahead point follows; the same bits on 1, 2 and 3 threads."""
@@ -278,7 +278,7 @@ def test_projections_are_their_twins(inputs: int, isa: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("isa", _kernels.complete_isas())
 def test_decay_reads_the_coefficients_of_its_tile(isa: str, dtype: str) -> None:
     theta = np.linspace(-1, 1, 50).astype(dtype)
     got, expected = theta.copy(), theta.astype(np.float64)

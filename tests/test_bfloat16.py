@@ -205,7 +205,9 @@ def test_curvature_is_in_float32(rng: np.random.Generator) -> None:
 def test_members_of_an_ensemble_are_what_they_are_alone(rng: np.random.Generator) -> None:
     X, y = numbers(rng, 200, 81), rng.integers(0, 3, 200)
     ensemble = nn.Ensemble(network(), 3)
-    nn.Trainer(ensemble, loss="softmax_cross_entropy", optimizer=nn.Adam(), seed=4).fit(X, y, epochs=2, batch_size=50, verbose=0)
+    nn.Trainer(ensemble, loss="softmax_cross_entropy", optimizer=nn.Adam(), seed=4).fit(
+        X, y, epochs=2, batch_size=50, verbose=0
+    )
     for number in range(3):
         alone = network(seed=number)
         trainer = nn.Trainer(alone, loss="softmax_cross_entropy", optimizer=nn.Adam(), seed=4 + number)

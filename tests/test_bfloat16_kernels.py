@@ -81,7 +81,9 @@ def products(x: Array, W: Array, b: Array, dy: Array, isa: str, gap: int = 0) ->
     run("dense_forward_bfloat16", (y, x16, packed_W, b), (units, inputs, gap), isa, rows=rows)
     run("dense_backward_input_bfloat16", (dx, dy16, paired_W), (units, inputs, gap), isa, rows=rows)
     sizes = (units, inputs, half(rows))
-    run("dense_backward_weight_bfloat16", (dW, dy_pairs, x_pairs, tiles), sizes, isa, rows=rows, axis="tiles", pieces=len(tiles))
+    run(
+        "dense_backward_weight_bfloat16", (dW, dy_pairs, x_pairs, tiles), sizes, isa, rows=rows, axis="tiles", pieces=len(tiles)
+    )
     return result(y, rows, units), result(dx, rows, inputs), result(dW, units, inputs)
 
 

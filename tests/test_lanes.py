@@ -20,7 +20,7 @@ from nncore._kernels import single_ops
 from nncore.ensemble import cohorts
 
 Array = NDArray[Any]
-ISAS = _kernels.available_isas()
+ISAS = _kernels.complete_isas()
 BYTES = {"avx512": 64, "avx2": 32, "baseline": 16}
 each_isa = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])

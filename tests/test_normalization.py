@@ -94,7 +94,7 @@ def fits(name: str, shape: tuple[int, ...]) -> bool:
     return len(shape) == 2 or name != "instance_norm"
 
 
-@pytest.fixture(params=_kernels.available_isas())
+@pytest.fixture(params=_kernels.complete_isas())
 def isa(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(_kernels, "isa_name", request.param)
     return str(request.param)

@@ -70,7 +70,7 @@ def run(opt, n, dtype, table, isa, threads=1, bad=None):
 
 @EACH
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("isa", _kernels.complete_isas())
 def test_bits_do_not_depend_on_threads_or_tiles(case, dtype, isa):
     build, _, constants = CASES[case]
     n = 60_013
@@ -85,7 +85,7 @@ def test_bits_do_not_depend_on_threads_or_tiles(case, dtype, isa):
 
 
 @EACH
-@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("isa", _kernels.complete_isas())
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_non_finite_updates_are_skipped(case, isa, value):
     build, _, constants = CASES[case]

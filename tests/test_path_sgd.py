@@ -16,7 +16,7 @@ from nncore.optimizers.tiles import tile_table
 
 Array = NDArray[Any]
 
-each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
+each_isa = pytest.mark.parametrize("isa", _kernels.complete_isas())
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(37, 4)), RNG.integers(0, 3, 37)

@@ -370,7 +370,7 @@ def test_penalty_by_differences(rng: np.random.Generator) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("isa", _kernels.complete_isas())
 @pytest.mark.parametrize("kernel", ["pack_weight", "pack_large_weight"])
 def test_packed_weights(kernel: str, isa: str, dtype: str, rng: np.random.Generator) -> None:
     lanes = {"baseline": 16, "avx2": 32, "avx512": 64}[isa] // np.dtype(dtype).itemsize

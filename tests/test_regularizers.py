@@ -18,7 +18,7 @@ from nncore.optimizers import OPTIMIZERS
 from nncore.second_order import ModelObjective
 
 Array = NDArray[Any]
-each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
+each_isa = pytest.mark.parametrize("isa", _kernels.complete_isas())
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
 
 

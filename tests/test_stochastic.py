@@ -22,7 +22,7 @@ Array = NDArray[Any]
 Make = Callable[[], nn.Layer]
 
 RTOL = {"float32": 1e-6, "float64": 1e-13}
-ISAS = _kernels.available_isas()
+ISAS = _kernels.complete_isas()
 each_isa = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", RTOL)
 

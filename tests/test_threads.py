@@ -66,7 +66,7 @@ def test_same_bits_for_any_number_of_threads(dtype: str, optimizer: str) -> None
     assert len(bits) == 1
 
 
-@pytest.mark.parametrize("isa", _kernels.available_isas())
+@pytest.mark.parametrize("isa", _kernels.complete_isas())
 def test_same_bits_on_each_instruction_set(isa: str) -> None:
     code = "import test_threads, nncore; assert nncore._kernels.isa_name == %r; print(test_threads.all_bits())"
     result = run_python(code % isa, NNCORE_ISA=isa)

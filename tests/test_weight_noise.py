@@ -19,7 +19,7 @@ from nncore.losses import PythonLoss
 Array = NDArray[Any]
 
 RTOL = {"float32": 2e-6, "float64": 1e-13}
-ISAS = _kernels.available_isas()
+ISAS = _kernels.complete_isas()
 each_isa = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", RTOL)
 

@@ -41,7 +41,7 @@ MAKE = {
 each_wrapper = pytest.mark.parametrize("wrapper", MAKE)
 AVERAGES = [name for name in MAKE if name.startswith(("ema", "polyak"))]
 each_average = pytest.mark.parametrize("wrapper", AVERAGES)
-each_isa = pytest.mark.parametrize("isa", _kernels.available_isas())
+each_isa = pytest.mark.parametrize("isa", _kernels.complete_isas())
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 

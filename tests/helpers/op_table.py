@@ -31,4 +31,4 @@ def operands(name: str) -> Operands:
 
 def program(name: str, given: Operands | None = None) -> Program:
     stage = ("tiles", 1, None, False, [(name, *(given or operands(name)), 0, 1)])
-    return Program(op_table(), "float64", [stage])
+    return Program(op_table(), "float32", [stage])

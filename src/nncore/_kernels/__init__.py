@@ -36,8 +36,8 @@ from nncore._messages import shown
 __all__ = [
     "FEW_IN_LANES",
     "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "MemberGroup", "Members", "Program", "PythonOp", "Switch",
-    "advance_counts", "all_finite", "are_labels", "available_isas", "gemm_name", "gemm_variant", "get_num_threads",
-    "has_bfloat16", "isa_name", "lanes", "on_one_blas_thread", "one_thread", "op_names", "op_table", "packed_size",
+    "advance_counts", "all_finite", "are_labels", "available_isas", "complete_isas", "gemm_name", "gemm_variant",
+    "get_num_threads", "has_bfloat16", "isa_name", "lanes", "on_one_blas_thread", "one_thread", "op_names", "op_table", "packed_size",
     "run_members", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
@@ -88,6 +88,11 @@ def has_bfloat16() -> bool:
 def available_isas() -> tuple[str, ...]:
     """The instruction sets that were built and that this processor supports, the best last."""
     return tuple(_TABLES)
+
+
+def complete_isas() -> tuple[str, ...]:
+    """Those of them that have kernels of their own for all ops: tests of kernels go over these."""
+    return tuple(isa for isa in _TABLES if isa not in COMPLETED_BY)
 
 
 def op_table(isa: str | None = None) -> _program.OpTable:

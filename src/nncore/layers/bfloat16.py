@@ -47,7 +47,9 @@ class HalfProducts(Products):
         arena, depth = self.tape.arena, -(-self.inputs // 2)
         packed = arena.take(_kernels.packed_size(self.units, depth), PAIR)
         backward = self.tape.gradients
-        return HalfWeights(packed, arena.take(_kernels.packed_size(self.inputs, -(-self.units // 2)), PAIR) if backward else None)
+        return HalfWeights(
+            packed, arena.take(_kernels.packed_size(self.inputs, -(-self.units // 2)), PAIR) if backward else None
+        )
 
     def pack(self, packed: Any, weight: Array, tiles: Tiles) -> Op:
         cost = [PACK_COST * n for n in tiles.elements]
@@ -71,10 +73,14 @@ class HalfProducts(Products):
 
     def backward_input(self, dx: Array | None, dy: Rows, weight: Array, packed: Any) -> None:
         if dx is not None:
-            self.tape.backward.rows(self.product_name.format("backward_input"), dx, dy.array, packed.paired, sizes=self._sizes(dy.gap))
+            self.tape.backward.rows(
+                self.product_name.format("backward_input"), dx, dy.array, packed.paired, sizes=self._sizes(dy.gap)
+            )
 
     def weight_gradient(self, dW: Array, dy: Rows, x: Rows, tiles: Tiles) -> Op:
         cost = [n * self.tape.capacity * self.steps for n in tiles.elements]
         local = self.steps == 1 and self.units * self.inputs >= TILE_LOCAL_FROM
         arrays, sizes = (dW, dy.pairs, x.pairs, tiles.rectangles), self._sizes(dy.row_pairs)
-        return Op("tiles", self.product_name.format("backward_weight"), arrays, sizes, cost=cost, tiles=tiles.places, tile_local=local)
+        return Op(
+            "tiles", self.product_name.format("backward_weight"), arrays, sizes, cost=cost, tiles=tiles.places, tile_local=local
+        )

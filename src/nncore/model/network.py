@@ -279,7 +279,16 @@ class Network(Sealed):
         memo = COPYING.get()
         if memo is None or id(self) not in memo:
             memo = {id(self): self}
-        names = ("input_shape", "dtype", "compute_dtype", "seed", "input_scaler", "target_scaler", "feature_names", "target_names")
+        names = (
+            "input_shape",
+            "dtype",
+            "compute_dtype",
+            "seed",
+            "input_scaler",
+            "target_scaler",
+            "feature_names",
+            "target_names",
+        )
         layers = copy_unbound(self.layers, memo)
         own = {name: getattr(self, name) for name in names} | {n: v for n, v in vars(self).items() if n not in self._basic}
         with self.lock:
