@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 
 from nncore._utils.fields import Number
 from nncore._utils.registry import classes
+from nncore.layers.bfloat16 import products_of
 from nncore.layers.dense import Dense
 from nncore.layers.noise import drop_threshold
-from nncore.layers.bfloat16 import products_of
 from nncore.layers.products import PACK_COST, Products, Tiles, matrix_tiles
 from nncore.program.ops import Op, Signal
 from nncore.program.tape import Tape

@@ -13,8 +13,8 @@ from nncore._kernels.program import MOST_PANEL
 from nncore._messages import shown
 from nncore._utils.fields import Converted
 from nncore.layers.base import Array, Layer
-from nncore.layers.dense import Dense
 from nncore.layers.bfloat16 import products_of
+from nncore.layers.dense import Dense
 from nncore.layers.products import Products, Tiles
 from nncore.program.ops import Op, Signal
 from nncore.program.tape import TangentTape, Tape
