@@ -37,12 +37,13 @@ def show_config() -> Text:
     >>> "instruction set" in nn.show_config()
     True
     """
+    bfloat16 = "products in hardware" if _kernels.has_bfloat16() else "emulated: slower than float32, the same bits"
     openmp = "yes" if program.has_openmp() else "no: every call runs on one thread"
     return Text(
         f"nncore {__version__}\n"
         f"instruction set  {_kernels.isa_name} (built and supported: {', '.join(_kernels.available_isas())})\n"
         f"matrix products  {'own kernels' if _kernels.gemm_name == 'own' else 'BLAS of SciPy in dense layers'}\n"
-        f"bfloat16         {'products in hardware' if _kernels.has_bfloat16() else 'emulated: slower than float32, the same bits'}\n"
+        f"bfloat16         {bfloat16}\n"
         f"OpenMP           {openmp}\n"
         f"threads          {_kernels.get_num_threads()} ({threads.source_of_threads()}){overlap()}"
     )

@@ -37,8 +37,8 @@ __all__ = [
     "FEW_IN_LANES",
     "Claim", "Exclusive", "HandSteps", "KnownSteps", "Lock", "MemberGroup", "Members", "Program", "PythonOp", "Switch",
     "advance_counts", "all_finite", "are_labels", "available_isas", "complete_isas", "gemm_name", "gemm_variant",
-    "get_num_threads", "has_bfloat16", "isa_name", "lanes", "on_one_blas_thread", "one_thread", "op_names", "op_table", "packed_size",
-    "run_members", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
+    "get_num_threads", "has_bfloat16", "isa_name", "lanes", "on_one_blas_thread", "one_thread", "op_names", "op_table",
+    "packed_size", "run_members", "set_num_threads", "shuffled_orders", "tile_program", "weight_tiles",
 ]  # fmt: skip
 
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2

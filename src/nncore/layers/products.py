@@ -38,7 +38,7 @@ def matrix_tiles(parameter: Parameter) -> Tiles:
 
 
 class Rows(NamedTuple):
-    """Rows as products read them, and the gap between them; in bfloat16 also as pairs of rows, and how many there is room for."""
+    """Rows as products read them, and the gap between them; in bfloat16 also as pairs of rows, and room for how many."""
 
     array: Array | None  # None where nothing goes backward
     gap: int = 0
@@ -49,9 +49,9 @@ class Rows(NamedTuple):
 class Products:
     """y = x Wᵀ + b, in the backward pass dx = dy W, dW = dyᵀ x, db = Σ dy, and R{} of these.
 
-    x is (rows, inputs), W (units, inputs), dy (rows, units). `products_of` makes those in bfloat16 instead, where wanted. Our own kernels read a packed copy of W in the forward pass,
-    unless it has few units, and for tangents; the BLAS (``NNCORE_GEMM``) needs none. Where rows are sequences, a row of the
-    batch holds ``steps`` of x and dy.
+    x is (rows, inputs), W (units, inputs), dy (rows, units). `products_of` makes those in bfloat16 instead, where wanted. Our
+    own kernels read a packed copy of W in the forward pass, unless it has few units, and for tangents; the BLAS
+    (``NNCORE_GEMM``) needs none. Where rows are sequences, a row of the batch holds ``steps`` of x and dy.
     """
 
     packs_with_weight = True  # whether an op that computes W from other arrays may write the packed copy too

@@ -1,6 +1,7 @@
 """Products of bfloat16 numbers with float32 sums (Kalamkar et al.: A study of BFLOAT16 for deep learning training, 2019).
 
-A bfloat16 number is a float32 whose lower 16 bits are 0: 8 bits of precision, the range of float32. Here they are float32 arrays.
+A bfloat16 number is a float32 whose lower 16 bits are 0: 8 bits of precision and the range of float32. Here they lie in float32
+arrays.
 """
 
 import numpy as np
