@@ -284,19 +284,48 @@ def test_files_of_others_stay_as_they_are(tmp_path: Path) -> None:
     assert len(sweep({"lr": [0.1]}, file=empty, **SMALL)) == 1
     with sqlite3.connect(empty) as connection:
         connection.execute("PRAGMA user_version=99")
-    with pytest.raises(ValueError, match="of version 99 of the format, not 2"):
+    with pytest.raises(ValueError, match="of version 99 of the format, not 2, written by a newer nncore"):
         sweep({"lr": [0.1]}, file=empty, **SMALL)
 
 
 @pytest.mark.parametrize(
-    "change", ["epochs = NULL", "seconds = 'x'", "ended = 3", '"values" = NULL', "\"values\" = '3'", "history = 'x'"]
-)
+    "change",
+    [
+        "epochs = NULL", "epochs = 9e999", "seconds = 'x'", "ended = 3", '"values" = NULL', "\"values\" = '3'", "history = 'x'",
+        pytest.param(f"\"values\" = '{'[' * 100_000}'", id="values nested deeply"),
+        "ended = NULL, owner = 'x'", "ended = NULL, owner = '[1]'", "ended = NULL, owner = '[1, 2, 3, 4]', beat = 'x'",
+    ],
+)  # fmt: skip
 def test_damaged_rows(tmp_path: Path, change: str) -> None:
     path = tmp_path / "sweep.db"
     sweep({"lr": [0.1]}, file=path, **SMALL)
     with sqlite3.connect(path) as connection:
         connection.execute(f"UPDATE runs SET {change}")
     with pytest.raises(ValueError, match=r"file .*sweep.db' is damaged in the row of lr=0.1; seed 0, key [0-9a-f]{40}: "):
+        sweep({"lr": [0.1]}, file=path, **SMALL)
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS key, i AS ended FROM n"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["DROP TABLE runs"],
+        ["ALTER TABLE runs DROP COLUMN beat"],
+        ["CREATE TRIGGER mine AFTER INSERT ON runs BEGIN DELETE FROM sweep; END"],
+        ["ALTER TABLE runs RENAME TO other", f"CREATE VIEW runs AS {ENDLESS}"],
+    ],
+)
+def test_tables_of_others(tmp_path: Path, statements: list[str]) -> None:
+    """What the file would compute within a request, perhaps forever, is not asked for."""
+    path = tmp_path / "sweep.db"
+    sweep({"lr": [0.1]}, file=path, **SMALL)
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    with pytest.raises(ValueError, match=r"file must be a SQLite file of a sweep, .*sweep.db' with other tables"):
         sweep({"lr": [0.1]}, file=path, **SMALL)
 
 

@@ -19,7 +19,7 @@ from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
 from nncore._utils.files import Source, Target, named
 
-__all__ = ["DAMAGE", "pack", "plain", "read"]
+__all__ = ["DAMAGE", "by_place", "pack", "plain", "read"]
 
 VERSION = 2
 """Of the format. The first one had the history in the description and did not mark classes that are not nncore's own."""
@@ -41,9 +41,10 @@ def pack(path: Target, arrays: Mapping[str, Array], about: dict[str, Any]) -> by
 
 def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and description, the latter with the number of the format as ``"format"``."""
+    content = _name_or_content(path)
     try:
-        header, arrays = _open(path)
-    except (SafetensorError, AttributeError, KeyError, UnicodeDecodeError) as error:
+        header, arrays = _open(content)
+    except (SafetensorError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:  # or numbers that NumPy lacks
         raise ValueError(f"{named(path)} is not a safetensors file: {clipped(error)}") from error
     path = named(path)
     given = header.get("format")
@@ -60,22 +61,38 @@ def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:
     return arrays, {**about, "format": int(version[1])}
 
 
-def _open(path: Source) -> tuple[dict[str, str], dict[str, Array]]:
+def _name_or_content(path: Source) -> str | bytes:
+    """The name of a regular file, or what a file object holds."""
+    if isinstance(path, (str, bytes, PathLike)):
+        name = os.fsdecode(path)
+        if not stat.S_ISREG(os.stat(name).st_mode):
+            raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
+        return name
+    try:
+        content = path.read() if hasattr(path, "read") else None
+    except UnicodeDecodeError:  # opened as text
+        content = None
+    if not isinstance(content, bytes):
+        raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {shown(path)}")
+    return content
+
+
+def _open(source: str | bytes) -> tuple[dict[str, str], dict[str, Array]]:
     """Metadata and arrays of a safetensors file."""
-    if not isinstance(path, (str, bytes, PathLike)):
-        try:
-            content = path.read() if hasattr(path, "read") else None
-        except UnicodeDecodeError:  # opened as text
-            content = None
-        if not isinstance(content, bytes):
-            raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {shown(path)}")
-        arrays = load_bytes(content)  # which checks the header
-        return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {}), arrays
-    name = os.fsdecode(path)
-    if not stat.S_ISREG(os.stat(name).st_mode):
-        raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
-    with safe_open(name, framework="numpy") as file:
+    if isinstance(source, bytes):
+        arrays = load_bytes(source)  # which checks the header
+        return json.loads(source[8 : 8 + int.from_bytes(source[:8], "little")]).get("__metadata__", {}), arrays
+    with safe_open(source, framework="numpy") as file:
         return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+
+
+def by_place(arrays: Mapping[str, Array]) -> dict[str, dict[str, Array]]:
+    """Arrays with names such as ``"3.optimizer.m"`` by what stands before the first point, and then by the rest of the name."""
+    result: dict[str, dict[str, Array]] = {}
+    for name, array in arrays.items():
+        place, _, rest = name.partition(".")
+        result.setdefault(place, {})[rest] = array
+    return result
 
 
 def plain(value: Any) -> Any:

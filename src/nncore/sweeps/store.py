@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from nncore._messages import clipped, shown
+from nncore._utils.archive import DAMAGE
 from nncore.history import History
 from nncore.sweeps.digest import digests, variables
 from nncore.sweeps.run import Run, Task, Work
@@ -97,11 +98,15 @@ class Store:
         """Whether the file has been begun; refuses one of another program."""
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if application == APPLICATION and version == VERSION:
-            return True
+        schema = self._connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+        if application == APPLICATION and version != VERSION:
+            newer = ", written by a newer nncore" if version > VERSION else ""
+            self._refuse(f" of version {version} of the format, not {VERSION}{newer}")
         if application == APPLICATION:
-            self._refuse(f" of version {version} of the format, not {VERSION}")
-        if application or version or self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if sorted(sql for (sql,) in schema) != sorted(TABLES):  # a view or a trigger would compute within each request
+                self._refuse(" with other tables")
+            return True
+        if application or version or schema:
             self._refuse(" of another program")
         return False
 
@@ -154,8 +159,10 @@ class Store:
                 run = self._run(task, row)
                 if run.reaches(epochs):
                     return run.after(epochs)
-            if row is not None and row[5] is not None and _lives(row[5], row[6], now):
-                return None
+            if row is not None and row[5] is not None:
+                with self._damage(task):
+                    if _lives(row[5], row[6], now):
+                        return None
             self._connection.execute(
                 "INSERT INTO runs (key, what, owner, beat) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat",
@@ -186,18 +193,24 @@ class Store:
 
     def _run(self, task: Task, row: Any) -> Run:
         ended, epochs, seconds, values, packed = row[:5]
-        try:
+        with self._damage(task):
             history = None if packed is None else _unpacked(packed)
             numbers = {str(name): float(value) for name, value in json.loads(values).items()}
             epochs, seconds = int(epochs), float(seconds)
             if not ended.startswith(ENDS):
                 raise ValueError(f"ended is {shown(ended)}")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Run(task.number, task.candidate, task.parameters, task.seed, task.fold, ended, epochs, seconds, numbers, history)
+
+    @contextlib.contextmanager
+    def _damage(self, task: Task) -> Iterator[None]:
+        """Says in which row it is."""
+        try:
+            yield
+        except DAMAGE as error:
             raise ValueError(
                 f"file {shown(str(self.path))} is damaged in the row of {clipped(_described(task))}, key {task.key}: "
                 f"{clipped(error)}. Delete the row, and the run is made again"
             ) from error
-        return Run(task.number, task.candidate, task.parameters, task.seed, task.fold, ended, epochs, seconds, numbers, history)
 
 
 def fingerprint(work: Work, name: str | None, more: Mapping[str, Any]) -> dict[str, str]:
