@@ -101,7 +101,9 @@ def plateau() -> tuple[Any, dict[str, Any]]:
 
 
 def averaged() -> tuple[Any, dict[str, Any]]:
-    return nn.Trainer(stack(nn.BatchNorm(), nn.Dense(3), nn.Tanh(), nn.Dense(2)), "huber", nn.EMA(nn.Nesterov(lr=0.05))), {"y": T}
+    return nn.Trainer(stack(nn.BatchNorm(), nn.Dense(3), nn.Tanh(), nn.Dense(2)), "huber", nn.EMA(nn.Nesterov(lr=0.05))), {
+        "y": T
+    }
 
 
 def constrained() -> tuple[Any, dict[str, Any]]:
@@ -114,7 +116,10 @@ def constrained() -> tuple[Any, dict[str, Any]]:
 
 
 def second_order() -> tuple[Any, dict[str, Any]]:
-    return nn.Trainer(stack(nn.Dense(3), nn.Tanh(), nn.Dense(2)), "squared_error", nn.second_order.LBFGS(memory=2)), {"y": T, "batch_size": None}
+    return nn.Trainer(stack(nn.Dense(3), nn.Tanh(), nn.Dense(2)), "squared_error", nn.second_order.LBFGS(memory=2)), {
+        "y": T,
+        "batch_size": None,
+    }
 
 
 def together() -> tuple[Any, dict[str, Any]]:
