@@ -1,4 +1,4 @@
-"""Files that earlier versions wrote are read, give the numbers that they gave, and can be continued: see tests/corpus/README.md."""
+"""Files that earlier versions wrote are read, give the numbers that they gave, and can be continued: tests/corpus/README.md."""
 
 from __future__ import annotations
 
