@@ -1,4 +1,4 @@
-"""What docs/guide/promises.rst says: its tests exist, its versions are those of pyproject.toml, and what no other test holds."""
+"""What docs/guide/promises.rst says: its tests exist, its versions are those of pyproject.toml; and promises without a test."""
 
 from __future__ import annotations
 
