@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, NoReturn
@@ -17,12 +15,13 @@ from safetensors.numpy import save
 
 from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
-from nncore._utils.files import Source, Target, named
+from nncore._utils.files import Source, Target, content, named, regular
 
 __all__ = ["DAMAGE", "pack", "plain", "read"]
 
 VERSION = 2
 """Of the format. The first one had the history in the description and did not mark classes that are not nncore's own."""
+OTHERS = "for weights of PyTorch and Keras: nn.load(path, into=model)"
 MAX_HEADER = 100_000_000  # bytes that a safetensors header may have
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError, RecursionError)  # what damage leads to
 
@@ -44,13 +43,14 @@ def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         header, arrays = _open(path)
     except (SafetensorError, AttributeError, KeyError, UnicodeDecodeError) as error:
-        raise ValueError(f"{named(path)} is not a safetensors file: {clipped(error)}") from error
+        raise ValueError(f"{named(path)} is not a safetensors file: {clipped(error)}; {OTHERS}") from error
     path = named(path)
     given = header.get("format")
     version = re.fullmatch(r"nncore-([1-9][0-9]{0,8})", str(given))
     if version is None or int(version[1]) > VERSION:
         origin = "was written by a newer nncore" if version else "was not written by nncore"
-        raise ValueError(f"{path} {origin}: format must be at most 'nncore-{VERSION}', got {shown(given)}")
+        hint = "" if version else f"; {OTHERS}"
+        raise ValueError(f"{path} {origin}: format must be at most 'nncore-{VERSION}', got {shown(given)}{hint}")
     try:
         about = json.loads(header["about"])
     except (KeyError, ValueError, RecursionError) as error:
@@ -63,18 +63,10 @@ def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:
 def _open(path: Source) -> tuple[dict[str, str], dict[str, Array]]:
     """Metadata and arrays of a safetensors file."""
     if not isinstance(path, (str, bytes, PathLike)):
-        try:
-            content = path.read() if hasattr(path, "read") else None
-        except UnicodeDecodeError:  # opened as text
-            content = None
-        if not isinstance(content, bytes):
-            raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {shown(path)}")
-        arrays = load_bytes(content)  # which checks the header
-        return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {}), arrays
-    name = os.fsdecode(path)
-    if not stat.S_ISREG(os.stat(name).st_mode):
-        raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
-    with safe_open(name, framework="numpy") as file:
+        data = content(path)
+        arrays = load_bytes(data)  # which checks the header
+        return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {}), arrays
+    with safe_open(regular(path), framework="numpy") as file:
         return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 
 
