@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise, zip_longest
@@ -25,8 +26,7 @@ def matched(modules: Sequence[Module], layers: Sequence[Layer], told: Told, file
     """
     if told == "by place":
         pairs: list[Pair] = list(zip_longest(layers, modules))
-    elif told == "by name" and {_own_name(module, modules) for module in modules} == {layer.name for layer in layers}:
-        by_name = {_own_name(module, modules): module for module in modules}
+    elif told == "by name" and (by_name := _by_name(modules)).keys() == {layer.name for layer in layers}:
         pairs = [(layer, by_name[str(layer.name)]) for layer in layers]
     elif (numbered := _numbered(modules)) is not None:
         pairs = list(zip_longest(layers, numbered))
@@ -39,13 +39,11 @@ def matched(modules: Sequence[Module], layers: Sequence[Layer], told: Told, file
     return [(module, form) for layer, module in pairs if layer and module and (form := _form(layer, module))]
 
 
-def _own_name(module: Module, modules: Sequence[Module]) -> str:
-    """The path without the folders that all modules have in common, such as ``module.``"""
-    parts = [re.split(r"[./]", other.path)[:-1] for other in modules]
-    common = 0
-    while all(len(own) > common and own[common] == parts[0][common] for own in parts):
-        common += 1
-    return ".".join(re.split(r"[./]", module.path)[common:])
+def _by_name(modules: Sequence[Module]) -> dict[str, Module]:
+    """The modules by their paths without the folders that all have in common, such as ``module.``"""
+    paths = [re.split(r"[./]", module.path) for module in modules]
+    common = len(os.path.commonprefix([path[:-1] for path in paths]))
+    return {".".join(path[common:]): module for path, module in zip(paths, modules, strict=True)}
 
 
 def _numbered(modules: Sequence[Module]) -> list[Module] | None:

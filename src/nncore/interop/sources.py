@@ -9,6 +9,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -70,7 +71,7 @@ def _of_value(key: str, value: Any) -> Entry:
 
 
 def _of_safetensors(data: bytes) -> dict[str, Entry]:
-    tensors = deserialize(data)
+    tensors = sorted(deserialize(data), key=itemgetter(0))
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     if str(header.get("__metadata__", {}).get("format")).startswith("nncore-"):
         raise ValueError(
