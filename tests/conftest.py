@@ -43,6 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if {"torch", "keras", "keras3"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("agreement")
             item.add_marker(pytest.mark.filterwarnings("ignore:.*torch.jit.script"))  # PyTorch's own, at its first jvp
+            item.add_marker(pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy"))  # Keras's own
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -414,3 +415,374 @@ def test_bfloat16_of_keras() -> None:
     data.seek(0)
     model = nn.load(data, into=nn.Sequential([nn.Dense(2, bias=False)], input_shape=2))
     np.testing.assert_array_equal(model["dense_1"].weight, [[1.0, 0.5], [-3.0, 96.0]])
+
+
+# ---- models of Keras
+
+
+def entry(kind: str, name: str, given: tuple[int, ...] | None = None, **config: Any) -> dict[str, Any]:
+    """A layer in ``config.json``; ``given`` is the shape of the input."""
+    policy = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float64"}}
+    built = {} if given is None else {"build_config": {"input_shape": [None, *given]}}
+    return {"class_name": kind, "config": {"name": name, "trainable": True, "dtype": policy, **config}, **built}
+
+
+def sequential(*layers: dict[str, Any], shape: tuple[int, ...]) -> dict[str, Any]:
+    return {"class_name": "Sequential", "config": {"layers": list(layers), "build_input_shape": [None, *shape]}}
+
+
+NORM = {"epsilon": EPS, "center": True, "scale": True}
+RECURRENT = {
+    "activation": "tanh", "use_bias": True, "go_backwards": False, "return_state": False, "stateful": False, "dropout": 0.0,
+    "recurrent_dropout": 0.0,
+}  # fmt: skip
+WHOLE = sequential(
+    {"class_name": "InputLayer", "config": {"batch_shape": [None, 6, 2], "dtype": "float64", "name": "input_layer"}},
+    entry(
+        "GRU", "gates", (6, 2), units=4, return_sequences=True, reset_after=True, recurrent_activation="sigmoid", **RECURRENT
+    ),
+    entry("SimpleRNN", "plain", (6, 4), units=4, return_sequences=False, **RECURRENT),
+    entry("Dense", "first", (4,), units=4, activation="relu", use_bias=True),
+    entry("BatchNormalization", "norm", (4,), momentum=0.99, renorm=False, **NORM),
+    entry("Dropout", "drop", rate=0.25, noise_shape=None),
+    entry("LayerNormalization", "rows", (4,), rms_scaling=False, **NORM),
+    entry("LeakyReLU", "leaky", negative_slope=0.3),
+    entry("Dense", "last", (4,), units=3, activation="linear", use_bias=False),
+    entry("Activation", "probabilities", activation="softmax"),
+    shape=(6, 2),
+)
+WHOLE_VARIABLES: dict[str, list[tuple[int, ...]]] = {
+    "gru": [(2, 12), (4, 12), (2, 12)], "simple_rnn": [(4, 4), (4, 4), (4,)], "dense": [(4, 4), (4,)],
+    "batch_normalization": [(4,)] * 4, "layer_normalization": [(4,)] * 2, "dense_1": [(4, 3)],
+}  # fmt: skip
+
+
+def softmax(z: Array) -> Array:
+    return np.exp(z) / np.exp(z).sum(1, keepdims=True)
+
+
+def test_a_whole_model(rng: np.random.Generator, tmp_path: Path) -> None:
+    v = {name: [rng.uniform(-0.9, 0.9, shape) for shape in shapes] for name, shapes in WHOLE_VARIABLES.items()}
+    v["batch_normalization"][3] += 1
+    path, X = tmp_path / "model.keras", rng.standard_normal((5, 6, 2))
+    path.write_bytes(archive(WHOLE, keras_file(v)))
+    model = nn.load(path)
+    assert [layer.name for layer in model.layers] == [
+        "gates", "plain", "first", "relu_1", "norm", "drop", "rows", "leaky", "last", "softmax_1"
+    ]  # fmt: skip
+    assert (model["norm"].momentum, model["norm"].unbiased_running_var, model["drop"].rate) == (0.01, False, 0.25)
+    assert model.dtype == np.float64
+    gamma, beta, mean, variance = v["batch_normalization"]
+    h = np.maximum(elman(keras_gru(X, *v["gru"]), *v["simple_rnn"]) @ v["dense"][0] + v["dense"][1], 0)
+    h = by_row(normalized(h, mean, variance, gamma, beta), *v["layer_normalization"])
+    h = np.where(h > 0, h, 0.3 * h)
+    np.testing.assert_allclose(model.predict(X), softmax(h @ v["dense_1"][0]), rtol=1e-11)
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "elu": lambda z: np.where(z > 0, z, np.expm1(z)),
+    "leaky_relu": lambda z: np.where(z > 0, z, 0.2 * z),
+    "linear": lambda z: z,
+    "mish": lambda z: z * np.tanh(np.log1p(np.exp(z))),
+    "relu": lambda z: np.maximum(z, 0),
+    "selu": lambda z: 1.05070098735548 * np.where(z > 0, z, 1.67326324235438 * np.expm1(z)),
+    "sigmoid": sigmoid,
+    "silu": lambda z: z * sigmoid(z),
+    "softmax": softmax,
+    "softplus": lambda z: np.log1p(np.exp(z)),
+    "tanh": np.tanh,
+}
+
+
+@pytest.mark.parametrize("name", sorted(ACTIVATIONS))
+@pytest.mark.parametrize("of_layer", [True, False])
+def test_activations(name: str, of_layer: bool, rng: np.random.Generator, tmp_path: Path) -> None:
+    dense = entry("Dense", "a", (3,), units=3, activation=name if of_layer else "linear", use_bias=False)
+    layers = [dense] if of_layer else [dense, entry("Activation", "b", activation=name)]
+    path, X = tmp_path / "m.keras", rng.standard_normal((4, 3))
+    path.write_bytes(archive(sequential(*layers, shape=(3,)), keras_file({"dense": [np.eye(3)]})))
+    np.testing.assert_allclose(nn.load(path).predict(X), ACTIVATIONS[name](X), rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("before", [[], [entry("Dropout", "drop", rate=0.5, noise_shape=None)]])
+def test_flatten_before_a_dense_layer(before: list[Any], rng: np.random.Generator, tmp_path: Path) -> None:
+    W, path, X = rng.standard_normal((6, 2)), tmp_path / "m.keras", rng.standard_normal((4, 2, 3))
+    dense = entry("Dense", "a", (6,), units=2, activation="linear", use_bias=False)
+    config = sequential(*before, entry("Flatten", "flat"), dense, shape=(2, 3))
+    path.write_bytes(archive(config, keras_file({"dense": [W]})))
+    np.testing.assert_allclose(nn.load(path).predict(X), X.reshape(4, 6) @ W, rtol=1e-12)
+
+
+def functional(*names: str, reads: tuple[str, ...], outputs: Any) -> dict[str, Any]:
+    """Dense layers after an input; each reads one other."""
+    layers: list[dict[str, Any]] = [{"class_name": "InputLayer", "config": {"batch_shape": [None, 3], "name": "x"}}]
+    layers[0] |= {"name": "x", "inbound_nodes": []}
+    for name, read in zip(names, reads, strict=True):
+        tensor = {"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "keras_history": [read, 0, 0]}}
+        dense = entry("Dense", name, (3,), units=3, activation="linear", use_bias=False)
+        layers.append(dense | {"name": name, "inbound_nodes": [{"args": [tensor], "kwargs": {}}]})
+    config = {"layers": layers, "input_layers": ["x", 0, 0], "output_layers": outputs}
+    return {"class_name": "Functional", "config": config}
+
+
+def test_a_functional_model(rng: np.random.Generator, tmp_path: Path) -> None:
+    W, path, X = rng.standard_normal((2, 3, 3)), tmp_path / "m.keras", rng.standard_normal((4, 3))
+    weights = keras_file({"dense": [W[0]], "dense_1": [W[1]]})
+    path.write_bytes(archive(functional("a", "b", reads=("x", "a"), outputs=["b", 0, 0]), weights))
+    np.testing.assert_allclose(nn.load(path).predict(X), X @ W[0] @ W[1], rtol=1e-12)
+    for reads, outputs in [(("x", "x"), ["b", 0, 0]), (("x", "a"), ["a", 0, 0]), (("x", "a"), [["a", 0, 0], ["b", 0, 0]])]:
+        path.write_bytes(archive(functional("a", "b", reads=reads, outputs=outputs), weights))
+        with pytest.raises(ValueError, match="its layers must form a chain"):
+            nn.load(path)
+
+
+def dense(**changes: Any) -> dict[str, Any]:
+    return entry("Dense", "a", (3,), **{"units": 3, "activation": "linear", "use_bias": False, **changes})
+
+
+@pytest.mark.parametrize(
+    ("layer", "match"),
+    [
+        (entry("PReLU", "p"), r"its layers must be among Activation, .*, got 'PReLU'"),
+        (entry("Dense", "a", (5, 3), units=3, activation="linear", use_bias=False), "its Dense must get rows of numbers"),
+        (dense(activation="exponential"), "its activations must be among linear, elu, .*got 'exponential'"),
+        (dense(activation={"class_name": "Custom"}), "its activations must be among"),
+        (dense(units=-1), "units must be"),
+        (dense(units=10**9), "its layers need 3,000,000,000 numbers, and it has"),
+        (entry("BatchNormalization", "n", (3,), momentum=0.9, **NORM | {"center": False}), "center of its BatchNorm.* True, got"),
+        (entry("BatchNormalization", "n", (3, 2), momentum=0.9, **NORM), "its BatchNormalization must get rows of numbers"),
+        (entry("Softmax", "s", axis=1), "axis of its Softmax must be -1, got 1"),
+        (entry("ReLU", "r", max_value=6.0, negative_slope=0.0, threshold=0.0), "max_value of its ReLU must be None, got 6.0"),
+        (entry("Flatten", "f"), "its Flatten must have a Dense after it"),
+        (entry("SimpleRNN", "r", units=3, return_sequences=True, **RECURRENT | {"dropout": 0.5}), "dropout of its SimpleRNN"),
+        (
+            entry("GRU", "g", units=3, return_sequences=True, reset_after=False, recurrent_activation="sigmoid", **RECURRENT),
+            "reset_after of its GRU must be True, got False",
+        ),
+    ],
+)  # fmt: skip
+def test_what_nncore_has_not(layer: dict[str, Any], match: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    path.write_bytes(archive(sequential(layer, shape=(3,)), keras_file({"dense": [np.eye(3)]})))
+    with pytest.raises(ValueError, match=rf"m\.keras cannot be read: .*{match}"):
+        nn.load(path)
+
+
+def test_other_kinds_of_models(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    for config, match in [
+        ({"class_name": "Mine", "config": {"layers": []}}, "must be Sequential or Func.*'Mine'"),
+        ([], "list"),
+    ]:
+        path.write_bytes(archive(config, keras_file({"dense": [np.eye(3)]})))
+        with pytest.raises(ValueError, match=rf"m\.keras cannot be read: .*{match}"):
+            nn.load(path)
+
+
+# ---- calls and files that are refused
+
+
+def one() -> nn.Sequential:
+    return nn.Sequential([nn.Dense(3, bias=False)], input_shape=3)
+
+
+def test_wrong_calls(tmp_path: Path) -> None:
+    mapping = {"weight": np.eye(3)}
+    with pytest.raises(TypeError, match=r"path must be a file unless .*nn\.load\(mapping, into=model\)"):
+        nn.load(mapping)
+    with pytest.raises(TypeError, match="into must be a Sequential, got 3"):
+        nn.load(mapping, into=3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="custom_layers must be left out"):
+        nn.load(mapping, into=one(), custom_layers={})
+    assert_refused(one(), {"weight": object()}, "weight must be an array of real numbers")
+    assert_refused(one(), {"weight": np.eye(3) * 1j}, "weight must be an array of real numbers")
+    assert_refused(one(), 3, "path must be a path or a file object", TypeError)
+    assert_refused(one(), tmp_path, "is a folder, a pipe or a device")
+    with pytest.raises(FileNotFoundError):
+        nn.load(tmp_path / "nothing", into=one())
+
+
+def test_a_foreign_file_without_a_model(tmp_path: Path) -> None:
+    save_file({"weight": np.eye(3)}, tmp_path / "w.safetensors", metadata={"format": "pt"})
+    (tmp_path / "w.weights.h5").write_bytes(keras_file({"dense": [np.eye(3)]}))
+    for name in ("w.safetensors", "w.weights.h5"):
+        with pytest.raises(ValueError, match=r"for weights of PyTorch and Keras: nn\.load\(path, into=model\)"):
+            nn.load(tmp_path / name)
+
+
+def test_a_file_of_nncore(tmp_path: Path) -> None:
+    one().save(tmp_path / "own")
+    assert_refused(one(), tmp_path / "own", r"own cannot be read: it is nncore's own: nn\.load\(path\) makes its model")
+
+
+def test_a_pickle(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as file:
+        file.writestr("w/data.pkl", b"cos\nsystem\n")
+    assert_refused(one(), tmp_path / "w.pt", r"it is a pickle, as by torch\.save: write it with safetensors")
+    np.savez(tmp_path / "w.npz", weight=np.array([object()]))
+    one_number = nn.Sequential([nn.Dense(1, bias=False)], input_shape=1)
+    assert_refused(one_number, tmp_path / "w.npz", "does not fit")
+    np.savez(tmp_path / "w.npz", weight=np.array([[object()]]))
+    assert_refused(one_number, tmp_path / "w.npz", "Object arrays cannot be loaded")
+
+
+def linked(kind: str, folder: Path) -> bytes:
+    """An HDF5 file whose weights are not simply in it."""
+    with h5py.File(folder / "other.h5", "w") as other:
+        other["layers/dense/vars/0"] = np.eye(3)
+    np.eye(3).tofile(folder / "raw")
+    data = io.BytesIO()
+    with h5py.File(data, "w") as file:
+        group = file.create_group("layers/dense/vars") if kind != "link of a group" else file
+        if kind == "link of a group":
+            file["layers"] = h5py.ExternalLink(str(folder / "other.h5"), "layers")
+        elif kind == "external link":
+            group["0"] = h5py.ExternalLink(str(folder / "other.h5"), "layers/dense/vars/0")
+        elif kind == "soft link":
+            group["0"] = h5py.SoftLink("/elsewhere")
+        elif kind == "external data":
+            group.create_dataset("0", (3, 3), "<f8", external=[(str(folder / "raw"), 0, h5py.h5f.UNLIMITED)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout((3, 3), "<f8")
+            layout[...] = h5py.VirtualSource(folder / "other.h5", "layers/dense/vars/0", (3, 3))
+            group.create_virtual_dataset("0", layout)
+        elif kind == "compressed":
+            group.create_dataset("0", data=np.eye(3), compression="gzip")
+        elif kind == "huge":
+            group.create_dataset("0", (2**40, 2**10), "<f8", chunks=(1024, 1024))
+        elif kind == "empty":
+            group["0"] = h5py.Empty("f")
+        elif kind == "text":
+            group.create_dataset("0", data=np.full((3, 3), b"text"))
+        elif kind == "circle":
+            group["vars"], group["0"] = group, np.eye(4)
+    return data.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "match"),
+    [
+        ("link of a group", "it has no layers"),
+        ("external link", "it has no layers"),
+        ("soft link", "it has no layers"),
+        ("external data", "layers/dense/vars/0 must be an array without filters inside the file"),
+        ("virtual", "layers/dense/vars/0 must be an array without filters inside the file"),
+        ("compressed", "layers/dense/vars/0 must be an array without filters inside the file"),
+        ("huge", r"its dense has kernel \(1099511627776, 1024\)"),
+        ("empty", "got an empty dataset"),
+        ("text", "must be an array of real numbers"),
+        ("circle", r"its dense has kernel \(4, 4\)"),
+    ],
+)
+def test_hdf5_with_its_weights_elsewhere(kind: str, match: str, tmp_path: Path) -> None:
+    (tmp_path / "w.h5").write_bytes(linked(kind, tmp_path))
+    assert_refused(one(), tmp_path / "w.h5", match)
+
+
+def test_a_compressed_archive_of_keras(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.keras", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("config.json", json.dumps(sequential(dense(), shape=(3,))))
+        file.writestr("model.weights.h5", keras_file({"dense": [np.eye(3)]}))
+    with pytest.raises(ValueError, match=r"config\.json must be stored without compression"):
+        nn.load(tmp_path / "m.keras")
+    assert_refused(one(), tmp_path / "m.keras", r"model\.weights\.h5 must be stored without compression")
+
+
+def test_without_h5py(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO(keras_file({"dense": [np.eye(3)]}))
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    assert_refused(one(), file, r'pip install "nncore-learn\[keras\]"', ImportError)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "npz", "keras"])
+def test_damaged_files(kind: str, rng: np.random.Generator, tmp_path: Path) -> None:
+    """Every truncation and many changed bytes lead to a ValueError, or to weights that the file then has."""
+    path, model = tmp_path / f"w.{kind}", one()
+    if kind == "safetensors":
+        save_file({"weight": np.eye(3)}, path)
+    elif kind == "npz":
+        np.savez_compressed(path, weight=np.eye(3))
+    else:
+        path.write_bytes(archive(sequential(dense(), shape=(3,)), b"\x89HDF"))  # HDF5 itself is h5py's part
+    good = path.read_bytes()
+    for end in range(0, len(good), 7):
+        path.write_bytes(good[:end])
+        with pytest.raises(ValueError):
+            nn.load(path, into=model)
+    for _ in range(300):
+        changed = bytearray(good)
+        changed[rng.integers(len(good))] ^= 1 << rng.integers(8)
+        path.write_bytes(changed)
+        try:
+            nn.load(path, into=model)
+        except ValueError:
+            continue
+        assert np.isfinite(model.parameters).all()
+
+
+# ---- the libraries themselves
+
+
+@pytest.mark.parametrize("cell", ["GRU", "RNN"])
+def test_recurrent_networks_of_pytorch(cell: str, rng: np.random.Generator, torch: Any, tmp_path: Path) -> None:
+    save = pytest.importorskip("safetensors.torch").save_file
+    net = torch.nn.ModuleDict(
+        {"cell": getattr(torch.nn, cell)(2, 4, num_layers=2, batch_first=True), "out": torch.nn.Linear(4, 3)}
+    )
+    save(net.state_dict(), tmp_path / "w")
+    layer, X = nn.GRU if cell == "GRU" else nn.SimpleRNN, rng.standard_normal((5, 6, 2))
+    model = nn.Sequential([layer(4, return_sequences=True), layer(4), nn.Dense(3)], input_shape=(6, 2))
+    nn.load(tmp_path / "w", into=model)
+    with torch.no_grad():
+        expected = net["out"](net["cell"](torch.tensor(X, dtype=torch.float32))[0][:, -1]).numpy()
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_trained_network_of_pytorch(rng: np.random.Generator, torch: Any, tmp_path: Path) -> None:
+    save, t = pytest.importorskip("safetensors.torch").save_file, torch.nn
+    net = t.Sequential(
+        t.Linear(3, 4), t.BatchNorm1d(4, eps=EPS), t.Tanh(), t.Linear(4, 4), t.LayerNorm(4, eps=EPS),
+        t.utils.parametrizations.weight_norm(t.Linear(4, 2)),
+    )  # fmt: skip
+    optimizer, X = torch.optim.Adam(net.parameters(), lr=0.1), torch.tensor(rng.standard_normal((32, 3)), dtype=torch.float32)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (net(X) ** 2).sum().backward()
+        optimizer.step()
+    save(net.state_dict(), tmp_path / "w")
+    expected = net.eval()(X).detach().numpy()
+    np.testing.assert_allclose(nn.load(tmp_path / "w", into=mlp()).predict(X), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(nn.load(net.state_dict(), into=mlp()).predict(X), expected, rtol=1e-5, atol=1e-6)
+    save(net.bfloat16().state_dict(), tmp_path / "half")
+    expected = {name: tensor.float().numpy() for name, tensor in net.state_dict().items()}
+    np.testing.assert_array_equal(nn.load(tmp_path / "half", into=mlp())["dense_1"].weight, expected["0.weight"])
+    assert_refused(mlp(), net.state_dict(), "0.weight must be something that NumPy makes an array of", TypeError)
+
+
+def test_a_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_path: Path) -> None:
+    k, X = keras3.layers, rng.standard_normal((7, 6, 2)).astype(np.float32)
+    net = keras3.Sequential([
+        k.Input((6, 2)), k.GRU(4, return_sequences=True), k.SimpleRNN(3, return_sequences=True), k.GaussianNoise(0.1), k.Flatten(),
+        k.Dense(5, activation="gelu"), k.BatchNormalization(), k.Dense(5, activation="leaky_relu"), k.LayerNormalization(),
+        k.Dropout(0.3), k.Dense(4, use_bias=False), k.ELU(0.5), k.ReLU(negative_slope=0.1), k.Dense(2), k.Softmax(),
+    ])  # fmt: skip
+    net.set_weights(
+        [rng.uniform(0.1, 0.9, w.shape) * rng.choice([1, 1 if w.ndim == 1 else -1], w.shape) for w in net.get_weights()]
+    )
+    expected = keras3.ops.convert_to_numpy(net(X))
+    net.save(tmp_path / "m.keras")
+    net.save_weights(tmp_path / "m.weights.h5")
+    model = nn.load(tmp_path / "m.keras")
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-6)
+    for source in (tmp_path / "m.keras", tmp_path / "m.weights.h5", {v.path: v.numpy() for v in net.variables}):
+        model.initialize(7)
+        np.testing.assert_allclose(nn.load(source, into=model).predict(X), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_functional_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_path: Path) -> None:
+    x, X = keras3.layers.Input((3,)), rng.standard_normal((7, 3)).astype(np.float32)
+    net = keras3.Model(x, keras3.layers.Dense(2)(keras3.layers.Dense(4, activation="mish")(x)))
+    net.save(tmp_path / "m.keras")
+    np.testing.assert_allclose(
+        nn.load(tmp_path / "m.keras").predict(X), keras3.ops.convert_to_numpy(net(X)), rtol=1e-5, atol=1e-6
+    )
