@@ -536,6 +536,23 @@ def test_a_functional_model(rng: np.random.Generator, tmp_path: Path) -> None:
             nn.load(path)
 
 
+def test_two_chains_are_no_model(tmp_path: Path) -> None:
+    config = functional("a", "b", reads=("x", "y"), outputs=[["a", 0, 0], ["b", 0, 0]])
+    config["config"]["layers"].insert(1, {"class_name": "InputLayer", "name": "y", "config": {}, "inbound_nodes": []})
+    config["config"]["input_layers"] = [["x", 0, 0], ["y", 0, 0]]
+    (tmp_path / "m.keras").write_bytes(archive(config, keras_file({"dense": [np.eye(3)], "dense_1": [np.eye(3)]})))
+    with pytest.raises(ValueError, match=r"its layers must form a chain, .*got \['x', 'y', 'a', 'b'\]"):
+        nn.load(tmp_path / "m.keras")
+
+
+def test_a_batch_norm_that_is_not_trained_is_frozen(tmp_path: Path) -> None:
+    norm = entry("BatchNormalization", "n", (3,), momentum=0.9, **NORM)
+    norm["config"]["trainable"] = False
+    variables = [np.ones(3), np.zeros(3), np.zeros(3), np.ones(3)]
+    (tmp_path / "m.keras").write_bytes(archive(sequential(norm, shape=(3,)), keras_file({"batch_normalization": variables})))
+    assert nn.load(tmp_path / "m.keras")["n"].frozen
+
+
 def dense(**changes: Any) -> dict[str, Any]:
     return entry("Dense", "a", (3,), **{"units": 3, "activation": "linear", "use_bias": False, **changes})
 
@@ -549,7 +566,7 @@ def dense(**changes: Any) -> dict[str, Any]:
         (dense(activation={"class_name": "Custom"}), "its activations must be among"),
         (dense(units=-1), "units must be"),
         (dense(units=10**9), "its layers need 3,000,000,000 numbers, and it has"),
-        (entry("BatchNormalization", "n", (3,), momentum=0.9, **NORM | {"center": False}), "center of its BatchNorm.* True, got"),
+        (entry("BatchNormalization", "n", (3,), momentum=0.9, **NORM | {"center": False}), "center of its BatchNorm.* must be True"),
         (entry("BatchNormalization", "n", (3, 2), momentum=0.9, **NORM), "its BatchNormalization must get rows of numbers"),
         (entry("Softmax", "s", axis=1), "axis of its Softmax must be -1, got 1"),
         (entry("ReLU", "r", max_value=6.0, negative_slope=0.0, threshold=0.0), "max_value of its ReLU must be None, got 6.0"),
@@ -762,8 +779,8 @@ def test_a_trained_network_of_pytorch(rng: np.random.Generator, torch: Any, tmp_
 def test_a_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_path: Path) -> None:
     k, X = keras3.layers, rng.standard_normal((7, 6, 2)).astype(np.float32)
     net = keras3.Sequential([
-        k.Input((6, 2)), k.GRU(4, return_sequences=True), k.SimpleRNN(3, return_sequences=True), k.GaussianNoise(0.1), k.Flatten(),
-        k.Dense(5, activation="gelu"), k.BatchNormalization(), k.Dense(5, activation="leaky_relu"), k.LayerNormalization(),
+        k.Input((6, 2)), k.GRU(4, return_sequences=True), k.SimpleRNN(3, return_sequences=True), k.GaussianNoise(0.1),
+        k.Flatten(), k.Dense(5, activation="gelu"), k.BatchNormalization(), k.Dense(5, activation="leaky_relu"), k.LayerNormalization(),
         k.Dropout(0.3), k.Dense(4, use_bias=False), k.ELU(0.5), k.ReLU(negative_slope=0.1), k.Dense(2), k.Softmax(),
     ])  # fmt: skip
     net.set_weights(

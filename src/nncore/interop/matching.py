@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise, zip_longest
+from itertools import pairwise, takewhile, zip_longest
 
 from nncore._messages import clipped
 from nncore.interop.forms import Form, forms_of, shapes_in
@@ -42,7 +41,8 @@ def matched(modules: Sequence[Module], layers: Sequence[Layer], told: Told, file
 def _by_name(modules: Sequence[Module]) -> dict[str, Module]:
     """The modules by their paths without the folders that all have in common, such as ``module.``"""
     paths = [re.split(r"[./]", module.path) for module in modules]
-    common = len(os.path.commonprefix([path[:-1] for path in paths]))
+    folders = zip(*(path[:-1] for path in paths), strict=False)
+    common = len(list(takewhile(lambda names: len(set(names)) == 1, folders)))
     return {".".join(path[common:]): module for path, module in zip(paths, modules, strict=True)}
 
 
