@@ -307,6 +307,22 @@ def test_types_of_numbers(kind: str, dtype: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(model["dense_1"].weight, np.reshape(numbers, (2, 2)))
 
 
+def one() -> nn.Sequential:
+    return nn.Sequential([nn.Dense(3, bias=False)], input_shape=3)
+
+
+def test_a_signaling_nan_is_refused_like_any_other(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(safetensors_file("F32", (3, 3), np.full(9, 0x7FA00000, np.uint32).tobytes()))
+    assert_refused(one(), tmp_path / "w", "parameters must be finite, got nan at 0")
+
+
+def test_weights_of_a_sparse_layer() -> None:
+    W = np.arange(6.0).reshape(2, 3)
+    for name, array in [("weight", W), ("kernel", W.T)]:
+        model = nn.Sequential([nn.SparseDense(2, bias=False)], input_shape=3)
+        np.testing.assert_array_equal(nn.load({name: array}, into=model)["sparse_dense_1"].weight, W)
+
+
 def test_a_type_without_numbers_of_ours(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(safetensors_file("F8_E4M3", (2, 2), bytes(4)))
     assert_refused(nn.Sequential([nn.Dense(2, bias=False)], input_shape=2), tmp_path / "w", "weight must be of type .*F8_E4M3")
@@ -566,7 +582,7 @@ def dense(**changes: Any) -> dict[str, Any]:
         (dense(activation={"class_name": "Custom"}), "its activations must be among"),
         (dense(units=-1), "units must be"),
         (dense(units=10**9), "its layers need 3,000,000,000 numbers, and it has"),
-        (entry("BatchNormalization", "n", (3,), momentum=0.9, **NORM | {"center": False}), "center of its BatchNorm.* must be True"),
+        (entry("BatchNormalization", "n", (3,), momentum=0.9, **NORM | {"center": False}), "center of its Batch.* be True"),
         (entry("BatchNormalization", "n", (3, 2), momentum=0.9, **NORM), "its BatchNormalization must get rows of numbers"),
         (entry("Softmax", "s", axis=1), "axis of its Softmax must be -1, got 1"),
         (entry("ReLU", "r", max_value=6.0, negative_slope=0.0, threshold=0.0), "max_value of its ReLU must be None, got 6.0"),
@@ -597,10 +613,6 @@ def test_other_kinds_of_models(tmp_path: Path) -> None:
 
 
 # ---- calls and files that are refused
-
-
-def one() -> nn.Sequential:
-    return nn.Sequential([nn.Dense(3, bias=False)], input_shape=3)
 
 
 def test_wrong_calls(tmp_path: Path) -> None:
@@ -780,8 +792,9 @@ def test_a_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_path: Path)
     k, X = keras3.layers, rng.standard_normal((7, 6, 2)).astype(np.float32)
     net = keras3.Sequential([
         k.Input((6, 2)), k.GRU(4, return_sequences=True), k.SimpleRNN(3, return_sequences=True), k.GaussianNoise(0.1),
-        k.Flatten(), k.Dense(5, activation="gelu"), k.BatchNormalization(), k.Dense(5, activation="leaky_relu"), k.LayerNormalization(),
-        k.Dropout(0.3), k.Dense(4, use_bias=False), k.ELU(0.5), k.ReLU(negative_slope=0.1), k.Dense(2), k.Softmax(),
+        k.Flatten(), k.Dense(5, activation="gelu"), k.BatchNormalization(), k.Dense(5, activation="leaky_relu"),
+        k.LayerNormalization(), k.Dropout(0.3), k.Dense(4, use_bias=False), k.ELU(0.5), k.ReLU(negative_slope=0.1), k.Dense(2),
+        k.Softmax(),
     ])  # fmt: skip
     net.set_weights(
         [rng.uniform(0.1, 0.9, w.shape) * rng.choice([1, 1 if w.ndim == 1 else -1], w.shape) for w in net.get_weights()]

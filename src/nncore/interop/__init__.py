@@ -33,10 +33,8 @@ def weights_for(model: Any, source: Source | Mapping[str, Any], file: str) -> di
     layers = [layer for layer in model.layers if layer.parameters or layer.states]
     result = {"parameters": model.parameters.copy(), "state": model.state.copy()}
     for layer, (module, form) in zip(layers, matched(modules, layers, told, file), strict=True):
-        with reading(file):
-            values = _values(module, form)
-        with np.errstate(over="ignore"):  # to infinity, which is refused like any other
-            for name, value in values.items():
+        with reading(file), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused afterwards
+            for name, value in _values(module, form).items():
                 _place(layer, name, result)[...] = value
     return result
 
