@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import stat
 from collections.abc import Mapping
 from os import PathLike
 from typing import Any, NoReturn
@@ -17,12 +15,13 @@ from safetensors.numpy import save
 
 from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
-from nncore._utils.files import Source, Target, named
+from nncore._utils.files import Source, Target, content, named, regular
 
 __all__ = ["DAMAGE", "by_place", "pack", "plain", "read"]
 
 VERSION = 2
 """Of the format. The first one had the history in the description and did not mark classes that are not nncore's own."""
+OTHERS = "for weights of PyTorch and Keras: nn.load(path, into=model)"
 MAX_HEADER = 100_000_000  # bytes that a safetensors header may have
 DAMAGE = (KeyError, TypeError, ValueError, AttributeError, ArithmeticError, IndexError, RecursionError)  # what damage leads to
 
@@ -41,17 +40,18 @@ def pack(path: Target, arrays: Mapping[str, Array], about: dict[str, Any]) -> by
 
 def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:
     """Arrays and description, the latter with the number of the format as ``"format"``."""
-    content = _name_or_content(path)
+    source = regular(path) if isinstance(path, (str, bytes, PathLike)) else content(path)
     try:
-        header, arrays = _open(content)
+        header, arrays = _open(source)
     except (SafetensorError, AttributeError, KeyError, TypeError, UnicodeDecodeError) as error:  # or numbers that NumPy lacks
-        raise ValueError(f"{named(path)} is not a safetensors file: {clipped(error)}") from error
+        raise ValueError(f"{named(path)} is not a safetensors file: {clipped(error)}; {OTHERS}") from error
     path = named(path)
     given = header.get("format")
     version = re.fullmatch(r"nncore-([1-9][0-9]{0,8})", str(given))
     if version is None or int(version[1]) > VERSION:
         origin = "was written by a newer nncore" if version else "was not written by nncore"
-        raise ValueError(f"{path} {origin}: format must be at most 'nncore-{VERSION}', got {shown(given)}")
+        hint = "" if version else f"; {OTHERS}"
+        raise ValueError(f"{path} {origin}: format must be at most 'nncore-{VERSION}', got {shown(given)}{hint}")
     try:
         about = json.loads(header["about"])
     except (KeyError, ValueError, RecursionError) as error:
@@ -59,22 +59,6 @@ def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:
     if not isinstance(about, dict):
         raise ValueError(f"{path} is damaged: its description is not a JSON object")
     return arrays, {**about, "format": int(version[1])}
-
-
-def _name_or_content(path: Source) -> str | bytes:
-    """The name of a regular file, or what a file object holds."""
-    if isinstance(path, (str, bytes, PathLike)):
-        name = os.fsdecode(path)
-        if not stat.S_ISREG(os.stat(name).st_mode):
-            raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
-        return name
-    try:
-        content = path.read() if hasattr(path, "read") else None
-    except UnicodeDecodeError:  # opened as text
-        content = None
-    if not isinstance(content, bytes):
-        raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {shown(path)}")
-    return content
 
 
 def _open(source: str | bytes) -> tuple[dict[str, str], dict[str, Array]]:

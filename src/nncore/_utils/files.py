@@ -22,8 +22,8 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "is_own", "named", "stream", "write",
-    "write_all", "write_to",
+    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "content", "is_own", "named",
+    "regular", "stream", "write", "write_all", "write_to",
 ]  # fmt: skip
 
 
@@ -48,6 +48,27 @@ CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
 def named(file: Any) -> str:
     """A path or file object, for messages."""
     return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", shown(file)))
+
+
+def regular(path: str | bytes | PathLike[str]) -> str:
+    """The path of a regular file."""
+    name = os.fsdecode(path)
+    if not stat.S_ISREG(os.stat(name).st_mode):
+        raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
+    return name
+
+
+def content(file: Source) -> bytes:
+    """The bytes of a regular file, or of a file object from its position on."""
+    if isinstance(file, (str, bytes, PathLike)):
+        return Path(regular(file)).read_bytes()
+    try:
+        data = file.read() if hasattr(file, "read") else None
+    except UnicodeDecodeError:  # opened as text
+        data = None
+    if not isinstance(data, bytes):
+        raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {shown(file)}")
+    return data
 
 
 def class_name(cls: type) -> str:
