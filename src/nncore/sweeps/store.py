@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from nncore._messages import clipped, shown
+from nncore._utils.files import check_target
 from nncore.history import History
 from nncore.sweeps.digest import digests, variables
 from nncore.sweeps.run import Run, Task, Work
@@ -30,6 +32,9 @@ STALE = 60.0  # seconds without a sign of life after which the runs of a process
 BEAT = 10.0  # seconds between two signs of life
 WAIT = 60.0  # seconds to wait for another process that writes
 LOCAL = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}  # file systems
+SYSTEM = {  # the operating system's numbers for errors of SQLite
+    sqlite3.SQLITE_BUSY: errno.EBUSY, sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES,
+}  # fmt: skip
 ENDS = ("finished", "stopped", "halted", "diverged", "raised")
 TABLES = (
     "CREATE TABLE sweep (part TEXT PRIMARY KEY, digest TEXT NOT NULL)",
@@ -49,15 +54,14 @@ class Store:
     def __init__(self, path: Any, parts: Mapping[str, str]) -> None:
         self.path, self.owner = Path(path), json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex])
         self._lock, self._closing = threading.Lock(), threading.Event()
-        try:
+        check_target(self.path)
+        with self._naming():
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
             try:
                 self._open(parts)
             except BaseException:
                 self._connection.close()
                 raise
-        except sqlite3.DatabaseError as error:
-            self._refuse(f": {error}", error)
         threading.Thread(target=self._beats, name="nncore-sweep-file", daemon=True).start()
 
     def _open(self, parts: Mapping[str, str]) -> None:
@@ -110,20 +114,29 @@ class Store:
         raise ValueError(text) from error
 
     @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Errors name the file; those of its place, as a full disk, are an OSError."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more, as for an error of reading
+            raise OSError(SYSTEM.get(code, errno.EIO), str(error), str(self.path)) from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # not of the file
+                raise
+            self._refuse(f": {error}", error)
+
+    @contextlib.contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        with self._lock:
+        with self._lock, self._naming():
+            self._connection.execute(f"BEGIN {kind}")
             try:
-                self._connection.execute(f"BEGIN {kind}")
-                try:
-                    yield
-                    self._connection.execute("COMMIT")
-                except BaseException:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # of itself SQLite has ended the one that found the disk full
                     self._connection.execute("ROLLBACK")
-                    raise
-            except sqlite3.DatabaseError as error:
-                if type(error) is not sqlite3.DatabaseError:  # not of the file: it is locked, the disk is full
-                    raise
-                self._refuse(f": {error}", error)
+                raise
 
     def close(self) -> None:
         """Give back what this sweep has claimed and not completed."""
@@ -181,7 +194,7 @@ class Store:
         """Signs of life, on a thread of their own: a run may take long."""
         while not self._closing.wait(BEAT):
             # if others write for long the next one will do; that a file is damaged is told where a run is claimed
-            with contextlib.suppress(sqlite3.Error, ValueError), self._transaction():
+            with contextlib.suppress(sqlite3.Error, OSError, ValueError), self._transaction():
                 self._connection.execute("UPDATE runs SET beat = ? WHERE owner = ?", (time.time(), self.owner))
 
     def _run(self, task: Task, row: Any) -> Run:
