@@ -92,8 +92,8 @@ class Store:
             try:
                 self._connection.execute(f"PRAGMA journal_mode={journal}")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > until:
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > until:
                     raise
                 time.sleep(0.01)
 
@@ -119,8 +119,8 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the rest says more, as for an error of reading
-            raise OSError(SYSTEM.get(code, errno.EIO), str(error), str(self.path)) from error
+            number = SYSTEM.get(error.sqlite_errorcode & 0xFF, errno.EIO)  # the other bits say more, as for an error of reading
+            raise OSError(number, str(error), str(self.path)) from error
         except sqlite3.DatabaseError as error:
             if type(error) is not sqlite3.DatabaseError:  # not of the file
                 raise
