@@ -1,4 +1,4 @@
-"""Everything in nncore that writes files, in one table: `WRITERS`. Each writes contents with the numbers 0, 1, 2, … one after the other."""
+"""Everything in nncore that writes files, in one table: `WRITERS`. Each writes the contents 0, 1, 2, … one after the other."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
-from nncore._utils.files import Source, Target, named
+from nncore._utils.files import Source, Target, named, naming
 
 __all__ = ["DAMAGE", "pack", "plain", "read"]
 
@@ -74,6 +74,8 @@ def _open(path: Source) -> tuple[dict[str, str], dict[str, Array]]:
     name = os.fsdecode(path)
     if not stat.S_ISREG(os.stat(name).st_mode):
         raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
+    with naming(path), open(name, "rb"):
+        pass  # safetensors takes every error, as a lack of permission, for a file that is not there
     with safe_open(name, framework="numpy") as file:
         return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 

@@ -22,8 +22,8 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "is_own", "named", "stream", "write",
-    "write_all", "write_to",
+    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "is_own", "named", "naming", "stream",
+    "write", "write_all", "write_to",
 ]  # fmt: skip
 
 
@@ -96,7 +96,7 @@ def write(path: str | bytes | PathLike[str], data: bytes) -> None:
     The content is on the disk before the name points to it: after a power cut the file is the old one or the new one.
     """
     target = check_target(path)
-    with _naming(target):
+    with naming(target):
         if opened := stream(target):
             with opened() as file:
                 write_all(file, data)
@@ -113,14 +113,14 @@ def write(path: str | bytes | PathLike[str], data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Errors name the path: those of a write name nothing, others a temporary file that the caller does not know."""
+def naming(path: str | bytes | PathLike[str]) -> Iterator[None]:
+    """Errors name the path: those of reads and writes name nothing, others a temporary file that the caller does not know."""
     try:
         yield
     except OSError as error:
         if error.errno is None:
             raise
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise OSError(error.errno, error.strerror, os.fsdecode(path)) from error
 
 
 @contextlib.contextmanager
@@ -169,7 +169,7 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def append(path: Path, data: bytes) -> None:
     """Add to the end of a file all of the data, or nothing if that fails."""
-    with _naming(path), open(path, "ab", buffering=0) as file:
+    with naming(path), open(path, "ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         try:
             write_all(file, data)

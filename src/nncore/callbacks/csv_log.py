@@ -14,7 +14,7 @@ import numpy as np
 
 from nncore._messages import shown
 from nncore._utils.fields import Converted, Flag, PathLike
-from nncore._utils.files import append, check_target, stream, write, write_all
+from nncore._utils.files import append, check_target, naming, stream, write, write_all
 from nncore.callbacks.base import Callback
 
 __all__ = ["CSVLogger"]
@@ -79,7 +79,11 @@ class CSVLogger(Callback):
         # written in the first epoch: another callback may refuse the training, which keeps an older file
         self._columns, self._mark, self._kept = [], b"", b""
         if self.append and self.path.exists() and not stream(self.path):
-            self._continue(self.path.read_bytes(), getattr(trainer, "epochs_done", 0))
+            self._continue(self._read(), getattr(trainer, "epochs_done", 0))
+
+    def _read(self) -> bytes:
+        with naming(self.path):
+            return self.path.read_bytes()
 
     def _continue(self, text: bytes, epochs_done: int) -> None:
         """What the first row is added to."""
@@ -112,7 +116,7 @@ class CSVLogger(Callback):
         if self._stream:  # what has been written stays
             write_all(self._stream, header + line)
         elif header or self._kept is not None:
-            before = self.path.read_bytes() if self._kept is None else self._kept
+            before = self._read() if self._kept is None else self._kept
             write(self.path, (self._mark + header + _padded(before, len(columns)) if header else before) + line)
         else:
             append(self.path, line)

@@ -93,7 +93,10 @@ class Store:
                 self._connection.execute(f"PRAGMA journal_mode={journal}")
                 return
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > until:
+                if (
+                    error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                    or time.monotonic() > until
+                ):
                     raise
                 time.sleep(0.01)
 
