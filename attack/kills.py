@@ -1,8 +1,8 @@
 """kill -9 at every moment of everything that writes files: each file is whole, and the work goes on to the same bits.
 
-``python -m attack.kills --kills 10000 --seed 0``. Half of the kills come at a random time, half at a call of the system: before each
-one in turn. After a kill each file holds what it held before or what was being written, the same write succeeds and leaves what it
-would have left without the kill, and no other file stays. Linux on x86-64.
+``python -m attack.kills --kills 10000 --seed 0``. Half of the kills come at a random time, half at a call of the system: before
+each one in turn. After a kill each file holds what it held before or what was being written, the same write succeeds and leaves
+what it would have left without the kill, and no other file stays. Linux on x86-64.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ CHANGING = frozenset(  # those that a disk refuses when it is full, has failed o
     {"write", "openat", "close", "fsync", "fdatasync", "ftruncate", "pwrite64", "rename", "unlink", "mkdir", "fchmod", "fchown"}
 )
 KILL = -1
+LIMIT = 50  # seconds for a child
 SUPPORTED = sys.platform == "linux" and platform.machine() == "x86_64"
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -64,6 +65,8 @@ def run(function: Callable[[], object], decide: Callable[[int, str], int] | None
             answer = pipe.read()
     if not killed:
         os.waitpid(pid, 0)
+    if not killed and not answer:
+        raise RuntimeError(f"the child ended by itself, or was at work for longer than {LIMIT} s")
     return Outcome(calls, killed, pickle.loads(answer) if answer else None)
 
 
@@ -75,6 +78,8 @@ def every_call(number: int, call: str) -> int:
 def _child(function: Callable[[], object], write: int, traced: bool) -> None:
     """What is between the two stops is followed."""
     error: BaseException | None = None
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.alarm(LIMIT)
     try:
         if traced:
             _ptrace(TRACEME, 0)

@@ -252,6 +252,10 @@ def fill(folder: Path, leave: int = 0) -> None:
         os.truncate(folder / "ballast", (folder / "ballast").stat().st_size - leave)
 
 
+def resize(disk: Path, size: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,size={size}", str(disk)], check=True)
+
+
 def big() -> nn.Sequential:
     return nn.Sequential([nn.Dense(100)], input_shape=100, dtype="float64", seed=0)
 
@@ -434,17 +438,24 @@ def test_a_sweep_on_a_disk_that_gets_full(small: Path) -> None:
 
     def make(a: int) -> dict[str, float]:
         made.append(a)
-        return {"loss": float(a), **{f"value {i}": a / 7 for i in range(1000)}}  # a row of many pages
+        return {"loss": float(a), **{f"value {i}": a / 7 for i in range(200)}}  # a row of several pages
 
     options: dict[str, Any] = {"space": {"a": list(range(10))}, "file": small / "sweep.db", "threads": 1, "verbose": 0}
+    resize(small, "200k")
     with pytest.raises(OSError, match=r"full.*sweep\.db") as raised:
         nn.sweep(make, name="x", **options)
     assert raised.value.errno == errno.ENOSPC
-    subprocess.run(["mount", "-o", "remount,size=2m", str(small)], check=True)
+    resize(small, "2m")
     before = len(made)
-    assert 1 < before < 10
+    assert 1 < before < 10, before
     assert [run.values["loss"] for run in nn.sweep(make, name="x", **options)] == list(range(10))
     assert len(made) <= 10 + 2  # those under way are made again
+
+
+def test_a_silent_sweep_takes_no_lock_of_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """tqdm's is shared by forked processes: one that was killed with it would stop the others for ever."""
+    monkeypatch.setattr("tqdm.std.tqdm.get_lock", classmethod(lambda cls: pytest.fail("taken")))
+    assert len(nn.sweep(lambda a: {"loss": a}, {"a": [1, 2]}, verbose=0)) == 2
 
 
 COMPARE = "compare beale --optimizers sgd --steps 5 --budget 4 --starts 1 --quiet --out"

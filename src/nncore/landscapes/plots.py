@@ -143,9 +143,9 @@ def animate(
     animation = FuncAnimation(figure, draw, frames=drawn, interval=1000 / fps, repeat=True, cache_frame_data=False)
     if suffix == ".gif":
         with tempfile.TemporaryDirectory() as folder:  # matplotlib writes animations by name only
-            drawn = Path(folder, "animation.gif")
-            animation.save(os.fspath(drawn), writer=PillowWriter(fps=fps), dpi=80)
-            files.write(path, drawn.read_bytes())  # type: ignore[arg-type]
+            gif = Path(folder, "animation.gif")
+            animation.save(os.fspath(gif), writer=PillowWriter(fps=fps), dpi=80)
+            files.write(path, gif.read_bytes())  # type: ignore[arg-type]
     elif suffix == ".html":
         files.write(path, animation.to_jshtml(fps=fps).encode())  # type: ignore[arg-type]
     return animation

@@ -44,6 +44,9 @@ TABLES = (
 ADVICE = "Give something that pickle can store, or the sweep a name=..., which stands for make and callbacks"
 
 
+_at_work: set[str] = set()  # the owners of this process whose sweeps have not ended
+
+
 class Store:
     """Results by task, as they come: a run is stored whole or not at all, of a halved one the epochs so far.
 
@@ -62,6 +65,7 @@ class Store:
             except BaseException:
                 self._connection.close()
                 raise
+        _at_work.add(self.owner)
         threading.Thread(target=self._beats, name="nncore-sweep-file", daemon=True).start()
 
     def _open(self, parts: Mapping[str, str]) -> None:
@@ -148,6 +152,7 @@ class Store:
             with self._transaction():
                 self._give_back("owner = ?", self.owner)
         finally:
+            _at_work.discard(self.owner)  # a full disk may have kept its claims in the file
             with self._lock:
                 self._connection.close()
 
@@ -261,10 +266,13 @@ def _started(pid: int) -> str | None:
 
 
 def _lives(owner: str, beat: float, now: float) -> bool:
-    """Whether the process that has claimed a run may still be at work."""
+    """Whether the sweep that has claimed a run may still be at work."""
     place, pid, started, _ = json.loads(owner)
-    if place == _place() and started is not None and _started(pid) != started:
-        return False
+    if place == _place() and started is not None:
+        if _started(pid) != started:
+            return False
+        if pid == os.getpid():
+            return owner in _at_work
     return now < beat + STALE
 
 
