@@ -151,7 +151,7 @@ def _log(folder: Path, number: int) -> None:
 
 def _add_row(folder: Path, number: int) -> None:
     """Rows of several pages."""
-    logger = nn.CSVLogger(folder / "rows.csv", append=True)
+    logger = nn.CSVLogger(folder / "rows.csv", append=number > 0)
     logger.on_train_begin(SimpleNamespace(epochs_done=number))
     logger.on_epoch_end(None, number + 1, {f"column {i}": number / 3 for i in range(800)})
 
