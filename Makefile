@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo dev test lint lint-javascript agreement serial wheel sanitize bench bench-kernels docs clean
+.PHONY: demo dev test lint lint-javascript agreement serial wheel sanitize kills bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/demo.py
@@ -68,6 +68,9 @@ agreement:  ## the tests that compare with PyTorch and Keras, in an environment 
 
 sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer and UBSan
 	$(BIN)/python tests/sanitize.py
+
+kills: $(VENV)/installed-test  ## for five minutes: kill -9 of everything that writes files, after which nothing is lost
+	$(BIN)/python -m attack.kills --seconds 300 --seed 0
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks

@@ -366,7 +366,7 @@ def claimed(path: Path, owner: list[Any], beat: float) -> None:
 
 
 def test_who_lives() -> None:
-    place, pid, now = store._place(), os.getpid(), time.time()
+    place, pid, now = store._place(), os.getppid(), time.time()
     started = store._started(pid)
     assert started is not None
     assert store._lives(json.dumps([place, pid, started, "x"]), now, now)
@@ -375,6 +375,8 @@ def test_who_lives() -> None:
     assert not store._lives(json.dumps([place, 999999999, "1", "x"]), now, now)
     assert store._lives(json.dumps(["elsewhere", pid, "1", "x"]), now - 10, now)
     assert store._lives(json.dumps([place, pid, None, "x"]), now, now)  # where starts are not known
+    here = json.dumps([place, os.getpid(), store._started(os.getpid()), "x"])
+    assert not store._lives(here, now, now)  # its sweep has ended, on a full disk, where it could not give back its claims
 
 
 def test_a_number_of_a_process_used_again(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
-from nncore._utils.files import Source, Target, content, named, regular
+from nncore._utils.files import Source, Target, content, named, naming, regular
 
 __all__ = ["DAMAGE", "by_place", "pack", "plain", "read"]
 
@@ -66,6 +66,8 @@ def _open(source: str | bytes) -> tuple[dict[str, str], dict[str, Array]]:
     if isinstance(source, bytes):
         arrays = load_bytes(source)  # which checks the header
         return json.loads(source[8 : 8 + int.from_bytes(source[:8], "little")]).get("__metadata__", {}), arrays
+    with naming(source), open(source, "rb"):
+        pass  # safetensors takes every error, as a lack of permission, for a file that is not there
     with safe_open(source, framework="numpy") as file:
         return file.metadata() or {}, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
 

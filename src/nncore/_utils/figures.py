@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
+from nncore._utils import files
 from nncore._utils.checks import as_floats
 
 if TYPE_CHECKING:
@@ -54,7 +56,10 @@ def one_axes(what: str, path: SavePath, ax: Axes | None, size: tuple[float, floa
 def finish(figure: Figure, path: SavePath) -> Figure:
     """Save it, if there is a path."""
     if path is not None:
-        figure.savefig(path, dpi=150)
+        name, suffix = os.path.splitext(os.fspath(path))
+        suffix = suffix or "." + figure.canvas.get_default_filetype()  # as matplotlib does
+        figure.savefig(drawn := io.BytesIO(), format=suffix[1:], dpi=150)
+        files.write(name + suffix, drawn.getvalue())
     return figure
 
 

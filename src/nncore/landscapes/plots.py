@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore._messages import shown
+from nncore._utils import files
 from nncore._utils.checks import as_floats
 from nncore._utils.fields import count, number
 from nncore._utils.figures import SavePath, checked_bounds, finish, legend, loss_axis, new_figure, one_axes
@@ -139,10 +142,12 @@ def animate(
 
     animation = FuncAnimation(figure, draw, frames=drawn, interval=1000 / fps, repeat=True, cache_frame_data=False)
     if suffix == ".gif":
-        animation.save(os.fspath(path), writer=PillowWriter(fps=fps), dpi=80)  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as folder:  # matplotlib writes animations by name only
+            gif = Path(folder, "animation.gif")
+            animation.save(os.fspath(gif), writer=PillowWriter(fps=fps), dpi=80)
+            files.write(path, gif.read_bytes())  # type: ignore[arg-type]
     elif suffix == ".html":
-        with open(path, "w", encoding="utf-8") as page:  # type: ignore[arg-type]
-            page.write(animation.to_jshtml(fps=fps))
+        files.write(path, animation.to_jshtml(fps=fps).encode())  # type: ignore[arg-type]
     return animation
 
 

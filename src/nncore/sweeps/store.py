@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ import numpy as np
 
 from nncore._messages import clipped, shown
 from nncore._utils.archive import DAMAGE
+from nncore._utils.files import check_target
 from nncore.history import History
 from nncore.sweeps.digest import digests, variables
 from nncore.sweeps.run import Run, Task, Work
@@ -31,6 +33,9 @@ STALE = 60.0  # seconds without a sign of life after which the runs of a process
 BEAT = 10.0  # seconds between two signs of life
 WAIT = 60.0  # seconds to wait for another process that writes
 LOCAL = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}  # file systems
+SYSTEM = {  # the operating system's numbers for errors of SQLite
+    sqlite3.SQLITE_BUSY: errno.EBUSY, sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES,
+}  # fmt: skip
 ENDS = ("finished", "stopped", "halted", "diverged", "raised")
 TABLES = (
     "CREATE TABLE sweep (part TEXT PRIMARY KEY, digest TEXT NOT NULL)",
@@ -38,6 +43,9 @@ TABLES = (
     "history BLOB, owner TEXT, beat REAL)",
 )
 ADVICE = "Give something that pickle can store, or the sweep a name=..., which stands for make and callbacks"
+
+
+_at_work: set[str] = set()  # the owners of this process whose sweeps have not ended
 
 
 class Store:
@@ -50,15 +58,15 @@ class Store:
     def __init__(self, path: Any, parts: Mapping[str, str]) -> None:
         self.path, self.owner = Path(path), json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex])
         self._lock, self._closing = threading.Lock(), threading.Event()
-        try:
+        check_target(self.path)
+        with self._naming():
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
             try:
                 self._open(parts)
             except BaseException:
                 self._connection.close()
                 raise
-        except sqlite3.DatabaseError as error:
-            self._refuse(f": {error}", error)
+        _at_work.add(self.owner)
         threading.Thread(target=self._beats, name="nncore-sweep-file", daemon=True).start()
 
     def _open(self, parts: Mapping[str, str]) -> None:
@@ -89,8 +97,11 @@ class Store:
             try:
                 self._connection.execute(f"PRAGMA journal_mode={journal}")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > until:
+            except sqlite3.OperationalError as error:
+                if (
+                    error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+                    or time.monotonic() > until
+                ):
                     raise
                 time.sleep(0.01)
 
@@ -115,20 +126,29 @@ class Store:
         raise ValueError(text) from error
 
     @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Errors name the file; those of its place, as a full disk, are an OSError."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            number = SYSTEM.get(error.sqlite_errorcode & 0xFF, errno.EIO)  # the other bits say more, as for an error of reading
+            raise OSError(number, str(error), str(self.path)) from error
+        except sqlite3.DatabaseError as error:
+            if type(error) is not sqlite3.DatabaseError:  # not of the file
+                raise
+            self._refuse(f": {error}", error)
+
+    @contextlib.contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        with self._lock:
+        with self._lock, self._naming():
+            self._connection.execute(f"BEGIN {kind}")
             try:
-                self._connection.execute(f"BEGIN {kind}")
-                try:
-                    yield
-                    self._connection.execute("COMMIT")
-                except BaseException:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # of itself SQLite has ended the one that found the disk full
                     self._connection.execute("ROLLBACK")
-                    raise
-            except sqlite3.DatabaseError as error:
-                if type(error) is not sqlite3.DatabaseError:  # not of the file: it is locked, the disk is full
-                    raise
-                self._refuse(f": {error}", error)
+                raise
 
     def close(self) -> None:
         """Give back what this sweep has claimed and not completed."""
@@ -137,6 +157,7 @@ class Store:
             with self._transaction():
                 self._give_back("owner = ?", self.owner)
         finally:
+            _at_work.discard(self.owner)  # a full disk may have kept its claims in the file
             with self._lock:
                 self._connection.close()
 
@@ -188,7 +209,7 @@ class Store:
         """Signs of life, on a thread of their own: a run may take long."""
         while not self._closing.wait(BEAT):
             # if others write for long the next one will do; that a file is damaged is told where a run is claimed
-            with contextlib.suppress(sqlite3.Error, ValueError), self._transaction():
+            with contextlib.suppress(sqlite3.Error, OSError, ValueError), self._transaction():
                 self._connection.execute("UPDATE runs SET beat = ? WHERE owner = ?", (time.time(), self.owner))
 
     def _run(self, task: Task, row: Any) -> Run:
@@ -258,10 +279,13 @@ def _started(pid: int) -> str | None:
 
 
 def _lives(owner: str, beat: float, now: float) -> bool:
-    """Whether the process that has claimed a run may still be at work."""
+    """Whether the sweep that has claimed a run may still be at work."""
     place, pid, started, _ = json.loads(owner)
-    if place == _place() and started is not None and _started(pid) != started:
-        return False
+    if place == _place() and started is not None:
+        if _started(pid) != started:
+            return False
+        if pid == os.getpid():
+            return owner in _at_work
     return now < beat + STALE
 
 

@@ -1,0 +1,1 @@
+"""Attacks on nncore: files, calls, models, kills, hours of use."""
