@@ -102,7 +102,7 @@ def length(rng: Rng, content: bytes, other: bytes) -> bytes:
 
 def places(value: Any, place: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Of everything in a description."""
-    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else []
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, (list, tuple)) else []
     return [place, *(found for key, part in inside for found in places(part, (*place, key)))]
 
 
@@ -167,7 +167,9 @@ def parsed(content: bytes) -> tuple[dict[str, Any], Any, bytes] | None:
     size = int.from_bytes(content[:8], "little")
     try:
         header = json.loads(content[8 : 8 + size])
-        return header, json.loads(header["__metadata__"]["about"]), content[8 + size :]
+        found = header, json.loads(header["__metadata__"]["about"]), content[8 + size :]
+        places(found)  # RecursionError if it is nested too deeply to be changed
+        return found
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
