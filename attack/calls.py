@@ -12,6 +12,7 @@ import os
 import tempfile
 import traceback
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ VALID: dict[str, Callable[[], Any]] = {  # by the name of the argument; what has
     "boundaries": lambda: [2, 3], "levels": lambda: [0.5, 0.2, 0.1], "initial": lambda: 0.5, "a": lambda: 0.5, "gamma": lambda: 0.9,
     "steps": lambda: 6, "peak": lambda: 0.5, "after": lambda: 0.1, "degrees": lambda: 10.0, "factors": lambda: (0.8, 1.25),
     "pixels": lambda: 1, "std": lambda: 0.1, "size": lambda: 1, "transforms": lambda: [nn.data.Shift(1)], "image_shape": lambda: (1, 3),
-    "weights": lambda: np.arange(24.0), "value": lambda: 0.5, "seed": lambda: 1, "dtype": lambda: "float64", "shape": lambda: (3, 2),
+    "weights": lambda: np.arange(24.0), "value": lambda: 0.5, "seed": lambda: 1, "dtype": lambda: "float64", "shape": lambda: (3, 2), "initializer": lambda: "zeros",
     "rng": lambda: np.random.default_rng(0), "epochs": lambda: 1, "batch_size": lambda: 8, "verbose": lambda: 0, "members": lambda: 2,
     "sample_weight": lambda: np.ones(24), "v": lambda: np.ones(20), "theta": lambda: np.ones(4), "grad": lambda: np.ones(4),
     "x0": lambda: [0.5, 1.0], "f": nn.landscapes.Beale, "trajectory": lambda: np.ones((4, 20)) * np.arange(4)[:, None], "t": lambda: 3,
@@ -325,6 +326,7 @@ def judged(
         frames = traceback.extract_tb(error.__traceback__)
         raise AssertionError(f"memory, {described(arguments)}, at {frames[-1].filename}:{frames[-1].lineno}") from error
     except Exception as error:
+        error.add_note(f"with {described(arguments)}")
         outcome = refusal(error, arguments, assigns)
         if outcome == "refused" and not unchanged():
             raise AssertionError(f"refused, and something has changed: {described(arguments)}: {error}") from error
@@ -337,19 +339,27 @@ def refusal(error: Exception, arguments: dict[str, Any], assigns: bool) -> str:
         return "user's error"
     frames = traceback.extract_tb(error.__traceback__)
     place = frames[-1]
+    if isinstance(error, TypeError) and "argument" in str(error) and len(frames) <= 4 and "()" in str(error):
+        return "refused"  # by Python: an argument that there is not, or one that is missing
+    if Path(place.filename).parts[-3:-1] and any(
+        part in place.filename for part in ("/scipy/sparse/", "/matplotlib/", "/PIL/")
+    ):
+        return "refused by what was given, or by what draws"
     deliberate = place.filename.startswith(PACKAGE) and (
         place.filename.endswith(".pyx") or "raise" in linecache.getline(place.filename, place.lineno or 0)
     )
     if place.filename.startswith(os.path.join(ROOT, "values.py")) or place.filename.startswith(os.path.join(ROOT, "calls.py")):
         deliberate = place.filename.endswith("values.py") or isinstance(error, TypeError)
-    if isinstance(error, (OSError, ImportError)):
+    if isinstance(error, (OSError, ImportError, FrozenInstanceError)):
         return type(error).__name__
     if isinstance(error, ArithmeticError) and deliberate:
         return type(error).__name__
     if not deliberate or isinstance(error, Warning):
         raise error
+    if assigns and isinstance(error, AttributeError):
+        return "refused"
     allowed: tuple[type[Exception], ...] = (TypeError, ValueError, NotImplementedError, KeyError, IndexError, RuntimeError)
-    if not isinstance(error, allowed + ((AttributeError,) if assigns else ())) or isinstance(error, UnicodeError):
+    if not isinstance(error, allowed) or isinstance(error, UnicodeError):
         raise error
     if len(str(error)) > 2000:
         raise AssertionError(f"a message of {len(str(error)):,} characters for {described(arguments)}") from error

@@ -40,7 +40,7 @@ def pack(path: Target, arrays: Mapping[str, Array], about: dict[str, Any]) -> by
 
 
 def _ordered(data: bytes) -> bytes:
-    """With the format before the description: safetensors leaves their order to chance, and the same is to give the same bytes."""
+    """With the format before the description: safetensors leaves their order to chance, and equal models have equal files."""
     end = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:end])
     header["__metadata__"] = {name: header["__metadata__"][name] for name in ("format", "about")}

@@ -84,7 +84,7 @@ class CSVLogger(Callback):
             if text and not lines:
                 raise ValueError(f"path must be a CSV file with whole lines to append to, got {self.path} without a line end")
             try:
-                self._columns = next(_lines(lines), [])
+                self._columns = next(iter(list(_lines(lines))), [])  # all of them: another column makes them anew
             except (UnicodeDecodeError, csv.Error) as error:
                 raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {error}") from None
             self._rest = lines if lines != text else None
@@ -134,8 +134,8 @@ class CSVLogger(Callback):
 
 
 def _lines(text: bytes) -> Any:
-    """The rows of a CSV file, which may start with a byte order mark."""
-    return csv.reader(io.StringIO(text.decode("utf-8-sig")))
+    """The rows of a CSV file, which may start with a byte order mark; csv.Error for one that ends within quotes."""
+    return csv.reader(io.StringIO(text.decode("utf-8-sig")), strict=True)
 
 
 def _text(value: Any) -> str:

@@ -158,6 +158,8 @@ class Ensemble:
 
     def take(self, numbers: Iterable[int]) -> Ensemble:
         """An ensemble of some of the members, in this order: copies."""
+        if not isinstance(numbers, Iterable):
+            raise TypeError(f"numbers must be those of members, got {shown(numbers)}")
         return Ensemble([self[number] for number in numbers])
 
     def initialize(self) -> None:

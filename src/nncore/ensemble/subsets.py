@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.each import for_member
-from nncore._utils.fields import Count, Flag, Number, Value
+from nncore._utils.fields import Count, Flag, Number, Value, count
 
 __all__ = ["Bags", "Folds", "Subsets"]
 
@@ -71,6 +71,7 @@ class Bags(Subsets):
             raise ValueError(f"share must be at most 1 without replacement, got {self.share:g}")
 
     def rows(self, member: int, examples: int) -> Int64:
+        member, examples = count("member", member, 0), count("examples", examples)
         if not self.share * examples < 2**31:
             raise ValueError(f"share must give bags of fewer than 2**31 rows, got {self.share:g} of {examples} rows")
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(member,)))
@@ -104,6 +105,7 @@ class Folds(Subsets):
         self.folds, self.seed = folds, seed
 
     def rows(self, member: int, examples: int) -> Int64:
+        member, examples = count("member", member, 0), count("examples", examples)
         if self.folds > examples:
             raise ValueError(f"folds must be at most {examples}, the number of rows, got {self.folds}")
         order = np.random.default_rng(np.random.SeedSequence(self.seed)).permutation(examples)

@@ -233,9 +233,11 @@ class Network(Sealed):
     def __getitem__(self, key: int | str) -> Layer:
         """A layer by position or name."""
         if isinstance(key, (int, np.integer)):
+            if not -len(self.layers) <= key < len(self.layers):
+                raise IndexError(f"no layer {shown(key)}: there are {len(self.layers)}")
             return self.layers[key]
         for layer in self.layers:
-            if layer.name == key:
+            if isinstance(key, str) and layer.name == key:
                 return layer
         raise KeyError(f"no layer {shown(key)}: there are {', '.join(str(layer.name) for layer in self.layers)}")
 
@@ -249,7 +251,7 @@ class Network(Sealed):
 
     def astype(self, dtype: DTypeLike) -> Self:
         """A copy of the model with converted parameters."""
-        return self._copied(np.dtype(dtype), {})
+        return self._copied(float_dtype(dtype), {})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self._copied(self.dtype, memo)

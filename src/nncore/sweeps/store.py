@@ -30,12 +30,20 @@ STALE = 60.0  # seconds without a sign of life after which the runs of a process
 BEAT = 10.0  # seconds between two signs of life
 WAIT = 60.0  # seconds to wait for another process that writes
 LOCAL = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}  # file systems
+OTHERS = {  # errors that say nothing of the content of the file: it is locked, the disk is full
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+}  # fmt: skip
 ENDS = ("finished", "stopped", "halted", "diverged", "raised")
 TABLES = (
     "CREATE TABLE sweep (part TEXT PRIMARY KEY, digest TEXT NOT NULL)",
     'CREATE TABLE runs (key TEXT PRIMARY KEY, what TEXT, ended TEXT, epochs INTEGER, seconds REAL, "values" TEXT, '
     "history BLOB, owner TEXT, beat REAL)",
 )
+COLUMNS = {
+    "sweep": {"part", "digest"},
+    "runs": {"key", "what", "ended", "epochs", "seconds", "values", "history", "owner", "beat"},
+}
 ADVICE = "Give something that pickle can store, or the sweep a name=..., which stands for make and callbacks"
 
 
@@ -60,6 +68,13 @@ class Store:
             self._refuse(f": {error}", error)
         threading.Thread(target=self._beats, name="nncore-sweep-file", daemon=True).start()
 
+    def _check_tables(self) -> None:
+        """Refuse a file that has begun and lacks a table or a column."""
+        for table, columns in COLUMNS.items():
+            there = {row[1] for row in self._connection.execute(f"PRAGMA table_info({table})")}
+            if lost := sorted(columns - there):
+                self._refuse(f", whose table {table} has no {', '.join(lost)}")
+
     def _open(self, parts: Mapping[str, str]) -> None:
         """Look whose file it is, before anything is written to it."""
         with self._transaction(""):
@@ -74,6 +89,7 @@ class Store:
                 for table in TABLES:
                     self._connection.execute(table)
                 self._connection.executemany("INSERT INTO sweep VALUES (?, ?)", parts.items())
+            self._check_tables()
             there = dict(self._connection.execute("SELECT part, digest FROM sweep"))
         if different := sorted(name for name in there.keys() | parts.keys() if there.get(name) != parts.get(name)):
             raise ValueError(
@@ -88,8 +104,8 @@ class Store:
             try:
                 self._connection.execute(f"PRAGMA journal_mode={journal}")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > until:
+            except sqlite3.OperationalError as error:
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > until:
                     raise
                 time.sleep(0.01)
 
@@ -118,10 +134,11 @@ class Store:
                     yield
                     self._connection.execute("COMMIT")
                 except BaseException:
-                    self._connection.execute("ROLLBACK")
+                    if self._connection.in_transaction:  # of a damaged file SQLite ends it by itself
+                        self._connection.execute("ROLLBACK")
                     raise
             except sqlite3.DatabaseError as error:
-                if type(error) is not sqlite3.DatabaseError:  # not of the file: it is locked, the disk is full
+                if _code(error) in OTHERS:
                     raise
                 self._refuse(f": {error}", error)
 
@@ -214,6 +231,11 @@ def _described(task: Task) -> str:
     """For those who read the file."""
     parameters = ", ".join(f"{name}={shown(value)}" for name, value in task.parameters.items())
     return f"{parameters}; seed {task.seed}" + (f", fold {task.fold}" if task.fold is not None else "")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """What SQLite has found, without the details in its upper bits; 0 for what Python has found."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def _is_local(path: Path) -> bool:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from numbers import Integral
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -64,7 +65,7 @@ class Progress:
 
     def __init__(self, total_epochs: int, verbose: int = 1, stream: TextIO | None = None) -> None:
         self.total_epochs = count("total_epochs", total_epochs, 0)
-        if verbose not in (0, 1, 2):
+        if not isinstance(verbose, Integral) or verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, got {shown(verbose)}")
         self._notebook = stream is None and "ipykernel.zmqshell" in sys.modules
         self._stream: TextIO = stream if stream is not None else sys.stdout if self._notebook else sys.stderr
