@@ -46,7 +46,7 @@ LEFT_OUT = {
     "reference": "formulas in NumPy, which check nothing",
     "playground": "opens a server",
     "MPI": "needs several processes",
-    "animate": "draws for seconds",
+    "animate": "draws for seconds", "plot_rates": "draws for seconds", "plot_regimes": "draws for seconds",
     "fair_comparison": "trains for seconds", "compare": "trains for seconds",
     "load_digits": "reads a file of 1797 images each time",
     "make_documents": "draws thousands of words",

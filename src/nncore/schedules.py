@@ -117,7 +117,7 @@ def step_or_epoch(name: str, value: Any) -> int:
 def _times(t: Any) -> Times:
     """Times, checked: steps or epochs, and parts of them."""
     times = as_numbers(t, "t")
-    if times.size and not (times.min() >= 0 and times.max() < MOST_COUNTED):
+    if times.size and not (times.min() >= 0 and float(times.max()) < MOST_COUNTED):
         raise ValueError(f"t must be times from 0 to below 2**44, got {shown(t)}")
     return times
 

@@ -99,7 +99,8 @@ def names_of_columns(argument: str, names: Any, width: int = 0) -> tuple[str, ..
     """The names of ``width`` columns, or of any number, that a user or a file gives, or None."""
     if names is None:
         return None
-    given = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else ()
+    several = isinstance(names, Iterable) and getattr(names, "shape", (1,)) != ()  # an array of no axes is not iterable
+    given = (names,) if isinstance(names, str) else tuple(names) if several else ()
     if len(given) != (width or max(len(given), 1)) or not all(isinstance(name, str) for name in given):
         number = f"{width} " if width else ""
         raise ValueError(f"{argument} must be {number}strings, one for each column, or None, got {shown(names)}")
@@ -157,7 +158,8 @@ def _array(values: Any, argument: str) -> Array:
 
 
 def is_frame(values: Any) -> bool:
-    return hasattr(values, "columns") and len(getattr(values, "shape", ())) == 2
+    shape = getattr(values, "shape", None)
+    return hasattr(values, "columns") and isinstance(shape, tuple) and len(shape) == 2
 
 
 def _frame_numbers(frame: Any, argument: str) -> Array:

@@ -97,7 +97,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         field = getattr(type(instance), name, None)
         attributes |= field.parts_of(value) if isinstance(field, Pair) else {name: value}
-    if unknown := [name for name in attributes if not hasattr(instance, name)]:
+    if unknown := [name for name in attributes if not (isinstance(name, str) and hasattr(instance, name))]:
         meant = hint(unknown[0], arguments(type(instance)))
         raise TypeError(f"{type(instance).__name__} has no argument {shown(unknown[0])}{meant}")
     fields: dict[str, Any] = {name: getattr(type(instance), name, None) for name in attributes}

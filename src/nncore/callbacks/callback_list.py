@@ -18,7 +18,7 @@ class CallbackList:
     def __init__(self, callbacks: Any) -> None:
         if not isinstance(callbacks, Iterable | None):
             raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callbacks)}")
-        self.callbacks: list[Callback] = list(callbacks or ())
+        self.callbacks: list[Callback] = [] if callbacks is None else list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callback)} in it")

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, generator, number
 
 __all__ = ["load_digits", "ordered_lines", "two_spirals", "xor"]
 
@@ -82,7 +82,7 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
     phi = 6 * np.pi * (np.arange(n) // 2) / max((n + 1) // 2 - 1, 1)
     r = (1 - 2 * y) * (1 - phi / (6.5 * np.pi))
     X = np.column_stack([r * np.sin(phi), r * np.cos(phi)])
-    X += noise * np.random.default_rng(seed).standard_normal(X.shape)
+    X += noise * generator("seed", seed).standard_normal(X.shape)
     return X.astype(np.float32), y.astype(np.int64)
 
 

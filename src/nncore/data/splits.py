@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
-from nncore._utils.fields import count, number
+from nncore._utils.fields import generator, number
 
 __all__ = ["train_validation_split"]
 
@@ -51,7 +51,7 @@ def train_validation_split(
     if not isinstance(stratify, (bool, np.bool_)) and not (isinstance(stratify, str) and stratify == "auto"):
         labels_go = "" if isinstance(stratify, str) else "; labels to stratify by are given as y"
         raise ValueError(f"stratify must be 'auto', True or False, got {shown(stratify)}{labels_go}")
-    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(count("seed", seed, 0))
+    rng = generator("seed", seed)
     if not (hasattr(X, "__len__") or hasattr(X, "shape")) or getattr(X, "shape", None) == ():
         raise TypeError(f"X must be an array of rows, got {shown(X)}")
     n = int(X.shape[0]) if hasattr(X, "shape") else len(X)

@@ -26,7 +26,7 @@ from nncore._utils.checks import (
     is_sparse,
     names_of_columns,
 )
-from nncore._utils.fields import Fixed, Sealed, count
+from nncore._utils.fields import Fixed, Sealed, count, flag
 from nncore._utils.hints import missing_method
 from nncore._utils.lru import LRUCache
 from nncore.data.example_weights import example_weights
@@ -335,7 +335,7 @@ class Network(Sealed):
         -------
         ndarray, (n, *output_shape)
         """
-        rows = self.input_rows(X, empty=not training)
+        rows = self.input_rows(X, empty=not flag("training", training))
         # a power of two, so that few programs serve all numbers of rows
         capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), self._most_forward_rows)
         return self._passes(rows, 1, capacity, training, training, step)[0]
@@ -391,7 +391,7 @@ class Network(Sealed):
         ['input', 'dense_1', 'relu_1', 'dense_2']
         """
         rows = self.input_rows(X)
-        self.check_batches(len(rows), len(rows), training=training)
+        self.check_batches(len(rows), len(rows), training=flag("training", training))
         recording = ModelTape.forward(self, len(rows), training=training, fused=False, sparse=isinstance(rows, SparseRows))
         ops = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, ops, before=recording.prepare())

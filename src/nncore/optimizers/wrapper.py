@@ -130,8 +130,8 @@ class Wrapper(GradientOptimizer):
         return other
 
     def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
-        own = {name: self._values(name, steps, steps_per_epoch) for name in self.own_hyperparameters}
-        return {**self.optimizer.hyper_values(steps, steps_per_epoch), **own}
+        inner = self.optimizer.hyper_values(steps, steps_per_epoch)  # which checks both numbers
+        return {**inner, **{name: self._values(name, steps, steps_per_epoch) for name in self.own_hyperparameters}}
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         own = returned(f"{type(self).__name__}.weights", self.weights(steps, steps_per_epoch), (steps,))

@@ -93,7 +93,7 @@ class SweepTable(Sequence[Run]):
         columns = dict.fromkeys(column for run in self.runs for column in (*run.values, *(run.history or ())))
         if not isinstance(name, str) or (columns and name not in columns):
             raise ValueError(f"there must be a column {shown(name)} in the results; there are {', '.join(columns)}")
-        if best:
+        if flag("best", best):
             return np.array([run.best(name, self.mode) for run in self.runs])
         return np.array([run.values.get(name, math.nan) for run in self.runs])
 

@@ -26,7 +26,7 @@ from nncore.data.example_weights import example_weights
 from nncore.distributed.ranks import Ranks, Shares
 from nncore.history import History
 from nncore.losses import Levels, Loss
-from nncore.model.sequential import Sequential
+from nncore.model.sequential import Sequential, check_sequential
 from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.regularizers import Regularizer
@@ -95,8 +95,7 @@ class BaseTrainer(OwnsArrays, Sealed):
         constraint: Constraint | Mapping[str, Constraint] | None = None, lr_factors: Mapping[str, float] | None = None,
         decay_factors: Mapping[str, float] | None = None, metrics: str | Sequence[Any] = (), seed: int = 0,
     ) -> None:  # fmt: skip
-        if not isinstance(model, Sequential):
-            raise TypeError(f"model must be a Sequential, got {shown(model)}")
+        check_sequential(model)
         if not model.parameters.size:
             raise ValueError("model must have parameters to train, got none")
         self._compiled, self._program_lock = LRUCache(), _kernels.Lock()
