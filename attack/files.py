@@ -1,7 +1,7 @@
 """Damaged files: each is refused with a ValueError that names it, before anything has changed, or what it holds works.
 
-One case damages the file of a model, an ensemble, a training, a sweep or a log, and reads it. A model that was read predicts, and gives
-the same bytes when it is saved, read and saved again; a training that was restored goes on.
+One case damages the file of a model, an ensemble, a training, a sweep or a log, and reads it. A model that was read predicts,
+and gives the same bytes when it is saved, read and saved again; a training that was restored goes on.
 """
 
 from __future__ import annotations
@@ -163,9 +163,10 @@ SWEEP = _sweep_file()
 COLUMNS = ["key", "what", "ended", "epochs", "seconds", '"values"', "history", "owner", "beat"]
 CELLS: list[Any] = [
     None, 0, -1, 1.5, 2**62, 1e308, float("nan"), "", "x", "finished", "raised", "NaN", "[]", "{}", "[1]", '{"loss": 1}',
-    '{"loss": "nan"}', '{"loss": [1]}', '{"a": {}}', '{"loss": "9e999"}', "[" * 5000, b"", b"\n", b"[]\n", b'["loss"]\n' + bytes(8),
-    b'["loss"]\n' + bytes(7), b'["loss", "loss"]\n' + bytes(16), b'[1]\n' + bytes(8), b'{"a": 1}\n' + bytes(8), b'["epoch"]\n' + bytes(8),
-    b"null\n", b"[[]]\n" + bytes(8), b"\xff\n", b"[" * 5000 + b"\n", "\ud7ff", "é", '["h", 1, null, "x"]', '["h", [], {}, 1]',
+    '{"loss": "nan"}', '{"loss": [1]}', '{"a": {}}', '{"loss": "9e999"}', "[" * 5000, b"", b"\n", b"[]\n",
+    b'["loss"]\n' + bytes(8), b'["loss"]\n' + bytes(7), b'["loss", "loss"]\n' + bytes(16), b'[1]\n' + bytes(8),
+    b'{"a": 1}\n' + bytes(8), b'["epoch"]\n' + bytes(8), b"null\n", b"[[]]\n" + bytes(8), b"\xff\n", b"[" * 5000 + b"\n",
+    "\ud7ff", "é", '["h", 1, null, "x"]', '["h", [], {}, 1]',
 ]  # fmt: skip
 
 
@@ -211,8 +212,9 @@ def mutated_pages(rng: Rng, data: bytes) -> bytes:
 # ---- a log that is appended to
 
 LOGS = [
-    b"epoch,loss\n1,0.5\n2,0.25\n", b"\xef\xbb\xbfepoch,loss\r\n1,0.5\r\n", b'"epoch","a,b"\n1,"x\ny"\n', b"epoch\n", b"loss,epoch\n",
-    b"", b"\n", b"epoch,epoch\n1,1\n", b'epoch,"loss\n', b"epoch,loss\n1,0.5\n2,0.2", "epoch,Verlust,é\n1,2,3\n".encode("utf-16"),
+    b"epoch,loss\n1,0.5\n2,0.25\n", b"\xef\xbb\xbfepoch,loss\r\n1,0.5\r\n", b'"epoch","a,b"\n1,"x\ny"\n', b"epoch\n",
+    b"loss,epoch\n", b"", b"\n", b"epoch,epoch\n1,1\n", b'epoch,"loss\n', b"epoch,loss\n1,0.5\n2,0.2",
+    "epoch,Verlust,é\n1,2,3\n".encode("utf-16"),
 ]  # fmt: skip
 
 

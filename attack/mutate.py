@@ -29,14 +29,14 @@ TEXTS = {  # that `json.dumps` would not write: texts of values by the placehold
 }
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1, 2, 3, 7, 0.0, 0.5, -1.5, 1e-320, 1e308, 3e38, float("nan"), float("inf"), float("-inf"), 2**31,
-    2**53 + 1, 2**63 - 1, 2**63, 2**64, 2**70, 10**400, -(2**63), "", "text", "../x", "0", "nan", "1e5", "\0", "é", "x" * 10_000, [], {},
-    [[]], [[1]], [None], [1, 2], [-1], [2**40, 2**40], [0] * 1000, {"class": "Dense"}, {"class": "Dense", "units": 3},
-    {"class": None}, {"class": []}, {"class": {}}, {"name": "custom.Dense"}, {"name": "glorot_uniform"}, {"name": "Constant"},
-    {"schedule": "Cosine", "initial": 1.0, "steps": 3}, {"schedule": "custom.Cosine"}, {"schedule": None}, {"": ""},
-    "float16", "float32", "float64", "int64", "complex64", "O", "<f4", "F8_E4M3", "BF16", "F16", "F32", "F64", "I64", "U8", "BOOL",
-    "nncore-1", "nncore-2", "nncore-3", "nncore-0", "model", "ensemble", "trainer", "ensemble_trainer", "custom.Tanh",
-    "Dense", "Tanh", "BatchNorm", "WeightNorm", "SparseDense", "GRU", "Adam", "EMA", "Cosine", "StandardScaler", "L2", "EarlyStopping",
-    *TEXTS,
+    2**53 + 1, 2**63 - 1, 2**63, 2**64, 2**70, 10**400, -(2**63), "", "text", "../x", "0", "nan", "1e5", "\0", "é",
+    "x" * 10_000, [], {}, [[]], [[1]], [None], [1, 2], [-1], [2**40, 2**40], [0] * 1000, {"class": "Dense"},
+    {"class": "Dense", "units": 3}, {"class": None}, {"class": []}, {"class": {}}, {"name": "custom.Dense"},
+    {"name": "glorot_uniform"}, {"name": "Constant"}, {"schedule": "Cosine", "initial": 1.0, "steps": 3},
+    {"schedule": "custom.Cosine"}, {"schedule": None}, {"": ""}, "float16", "float32", "float64", "int64", "complex64", "O",
+    "<f4", "F8_E4M3", "BF16", "F16", "F32", "F64", "I64", "U8", "BOOL", "nncore-1", "nncore-2", "nncore-3", "nncore-0", "model",
+    "ensemble", "trainer", "ensemble_trainer", "custom.Tanh", "Dense", "Tanh", "BatchNorm", "WeightNorm", "SparseDense", "GRU",
+    "Adam", "EMA", "Cosine", "StandardScaler", "L2", "EarlyStopping", *TEXTS,
 ]  # fmt: skip
 KEYS = [
     "class",
@@ -121,7 +121,7 @@ def put(value: Any, place: tuple[Any, ...], new: Any) -> Any:
 
 
 def tree(rng: Rng, value: Any, donor: Any) -> Any:
-    """One change of a description: another value, a part of the donor, or of itself, a key more or less, or with another name."""
+    """One change of a description: another value, a part of the donor or of itself, a key more or less, another name."""
     all_places = places(value)
     place = pick(rng, all_places)
     old = at(value, place)

@@ -205,8 +205,8 @@ class _Worker:
         try:
             result: str | Failure = self.results.recv()
         except EOFError:
-            how = self._ended()
-            return Failure(self.numbers.pop(0), how, self._output()) if self.numbers else None
+            how, output = self._ended()
+            return Failure(self.numbers.pop(0), how, output) if self.numbers else None
         self.numbers.pop(0)
         return result
 
@@ -214,19 +214,23 @@ class _Worker:
         """End a case that hangs; the traceback is written by `faulthandler`."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGABRT)
-        self._ended()
-        return Failure(self.numbers.pop(0), f"hang of more than {limit:g} s", self._output())
+        return Failure(self.numbers.pop(0), f"hang of more than {limit:g} s", self._ended()[1])
 
     def kill(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGKILL)
         self._ended()
-        self.log.close()
 
-    def _ended(self) -> str:
-        """Wait for the end of the process, and say what ended it."""
+    def _ended(self) -> tuple[str, str]:
+        """Wait for the end of the process. What ended it, and the end of what it has printed."""
         self.dead = True
         self.results.close()
+        how = self._end()
+        with self.log:
+            self.log.seek(0)
+            return how, _ends(self.log.read().decode(errors="replace"))
+
+    def _end(self) -> str:
         for attempt in range(100):
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
@@ -236,13 +240,6 @@ class _Worker:
         os.kill(self.pid, signal.SIGKILL)
         os.waitpid(self.pid, 0)
         return "no end after its pipe was closed"
-
-    def _output(self) -> str:
-        """The end of what the process has printed."""
-        self.log.seek(0)
-        text = self.log.read().decode(errors="replace")[-DETAIL:]
-        self.log.close()
-        return text
 
 
 def _work(case: Case, seed: int, numbers: list[int], sender: Connection, log: IO[Any]) -> None:
@@ -288,5 +285,9 @@ def _traceback(error: BaseException) -> str:
     while own is not None and own.tb_frame.f_code.co_filename == __file__:
         own = own.tb_next
     error = error.with_traceback(own)
-    text = "".join(traceback.format_exception(error))
+    return _ends("".join(traceback.format_exception(error)))
+
+
+def _ends(text: str) -> str:
+    """A text without its middle, if it is long."""
     return text if len(text) <= DETAIL else f"{text[: DETAIL // 2]}\n[…]\n{text[-DETAIL // 2 :]}"

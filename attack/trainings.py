@@ -46,34 +46,59 @@ def steps(optimizer: Any, layer: nn.Layer) -> nn.Trainer:
     return nn.Trainer(network(layer, nn.Dense(2), shape=(4, 2)), "squared_error", optimizer)
 
 
-WATCHERS: Callable[[], list[nn.Callback]] = lambda: [  # noqa: E731
-    nn.EarlyStopping("running_loss", patience=5),
-    nn.ReduceLROnPlateau("running_loss", patience=1, cooldown=2),
-]
+def watchers() -> list[nn.Callback]:
+    """Callbacks with a state."""
+    return [nn.EarlyStopping("running_loss", patience=5), nn.ReduceLROnPlateau("running_loss", patience=1, cooldown=2)]
+
 
 # by name: what makes the trainer, and the arguments of `fit`
 Training = tuple[Callable[[], Any], Callable[[], dict[str, Any]]]
 TRAININGS: dict[str, Training] = {
     "scaled": (
-        lambda: numbers(nn.Adam(0.02, betas=(schedules.Cosine(0.9, 9), 0.99)), nn.Dense(4), nn.BatchNorm(), nn.Tanh(), scaled=True,
-                        regularizer=nn.L2(1e-3), clip=nn.ClipGlobalNorm(1.0), metrics=["mean_absolute_error"]),
-        lambda: {"callbacks": WATCHERS(), "validation_data": (X[:5], NUMBERS[:5])},
+        lambda: numbers(
+            nn.Adam(0.02, betas=(schedules.Cosine(0.9, 9), 0.99)), nn.Dense(4), nn.BatchNorm(), nn.Tanh(), scaled=True,
+            regularizer=nn.L2(1e-3), clip=nn.ClipGlobalNorm(1.0), metrics=["mean_absolute_error"],
+        ),
+        lambda: {"callbacks": watchers(), "validation_data": (X[:5], NUMBERS[:5])},
     ),
     "own": (lambda: numbers(nn.SGD(), nn.Dense(3), Own()), dict),
-    "ema": (lambda: numbers(nn.EMA(nn.GradientNoise(nn.Nesterov(schedules.Warmup(schedules.StepDecay(0.1, 2), 3))))), dict),
-    "polyak": (lambda: numbers(nn.PolyakAveraging(nn.WeightDecay(nn.RMSprop(momentum=0.5, centered=True))),
-                               decay_factors={"*.bias": 0.5}), dict),
-    "renorm": (lambda: classes(nn.AMSGrad(), nn.BatchRenorm(r_max=schedules.Polynomial(1.0, steps=5, final=3.0)), nn.ReLU(),
-                               lr_factors={"dense_1": 0.5}), lambda: {"validation_split": 0.25, "class_weight": "balanced"}),
-    "losses": (lambda: classes(nn.NAdam(), nn.WeightNorm(nn.Dense(3)), nn.GELU(), regularizer={"dense_1": nn.ElasticNet(0.1, 0.2)}),
-               lambda: {"sampler": "largest_loss_first"}),
-    "binary": (lambda: classes("adam", nn.Dense(3), nn.LeakyReLU(), nn.Dropout(0.2), outputs=1, loss=nn.SigmoidCrossEntropy(0.1)),
-               lambda: {"sampler": nn.samplers.ImportanceSampling()}),
+    "ema": (
+        lambda: numbers(nn.EMA(nn.GradientNoise(nn.Nesterov(schedules.Warmup(schedules.StepDecay(0.1, 2), 3))))), dict,
+    ),
+    "polyak": (
+        lambda: numbers(
+            nn.PolyakAveraging(nn.WeightDecay(nn.RMSprop(momentum=0.5, centered=True))), decay_factors={"*.bias": 0.5}
+        ), dict,
+    ),
+    "renorm": (
+        lambda: classes(
+            nn.AMSGrad(), nn.BatchRenorm(r_max=schedules.Polynomial(1.0, steps=5, final=3.0)), nn.ReLU(),
+            lr_factors={"dense_1": 0.5},
+        ),
+        lambda: {"validation_split": 0.25, "class_weight": "balanced"},
+    ),
+    "losses": (
+        lambda: classes(nn.NAdam(), nn.WeightNorm(nn.Dense(3)), nn.GELU(), regularizer={"dense_1": nn.ElasticNet(0.1, 0.2)}),
+        lambda: {"sampler": "largest_loss_first"},
+    ),
+    "binary": (
+        lambda: classes(
+            "adam", nn.Dense(3), nn.LeakyReLU(), nn.Dropout(0.2), outputs=1, loss=nn.SigmoidCrossEntropy(0.1)
+        ),
+        lambda: {"sampler": nn.samplers.ImportanceSampling()},
+    ),
     "hinge": (lambda: classes(nn.Rprop(allow_mini_batches=True), nn.LayerNorm(), outputs=1, loss="hinge"), dict),
-    "sparse": (lambda: nn.Trainer(network(nn.SparseDense(4), nn.Tanh(), nn.Dense(2), dtype="float32"), nn.Huber(0.5), nn.LazyAdam()),
-               dict),
-    "ftrl": (lambda: numbers(nn.FTRL(l1=0.01), nn.Select([0, 2]), nn.DropConnect(3), constraint={"dense_1": nn.MaxNorm(2.0)}), dict),
-    "delta": (lambda: numbers(nn.DeltaBarDelta(allow_mini_batches=True), nn.Shakeout(3), constraint=nn.MinMaxNorm(0.1, 2.0)), dict),
+    "sparse": (
+        lambda: nn.Trainer(
+            network(nn.SparseDense(4), nn.Tanh(), nn.Dense(2), dtype="float32"), nn.Huber(0.5), nn.LazyAdam()
+        ), dict,
+    ),
+    "ftrl": (
+        lambda: numbers(nn.FTRL(l1=0.01), nn.Select([0, 2]), nn.DropConnect(3), constraint={"dense_1": nn.MaxNorm(2.0)}), dict,
+    ),
+    "delta": (
+        lambda: numbers(nn.DeltaBarDelta(allow_mini_batches=True), nn.Shakeout(3), constraint=nn.MinMaxNorm(0.1, 2.0)), dict,
+    ),
     "path": (lambda: numbers(nn.PathSGD(0.001), nn.Dense(4), nn.ReLU()), dict),
     "rnn": (lambda: steps(nn.AdaDelta(), nn.SimpleRNN(3)), dict),
     "gru": (lambda: steps(nn.Lion(), nn.GRU(3, zoneout=0.1)), dict),
@@ -81,10 +106,19 @@ TRAININGS: dict[str, Training] = {
     "marquardt": (lambda: numbers(second_order.LevenbergMarquardt()), dict),
     "newton": (lambda: numbers(second_order.TruncatedNewton(), loss=nn.Quantile([0.1, 0.9])), dict),
     "scipy": (lambda: numbers(second_order.ScipyMinimize()), dict),
-    "ensemble": (lambda: nn.Trainer(nn.Ensemble(network(nn.Dense(3), nn.Dropout(nn.Each([0.1, 0.2, 0.3])), nn.Dense(2)), 3),
-                                    "squared_error", nn.Adam(nn.Each([0.1, 0.01, 0.02]))), lambda: {"subsets": nn.Bags()}),
-    "members": (lambda: nn.Trainer(nn.Ensemble([network(nn.Dense(4), nn.BatchNorm(), nn.Dense(2)), network(nn.Dense(2), scaled=True)]),
-                                   "squared_error", "momentum"), dict),
+    "ensemble": (
+        lambda: nn.Trainer(
+            nn.Ensemble(network(nn.Dense(3), nn.Dropout(nn.Each([0.1, 0.2, 0.3])), nn.Dense(2)), 3), "squared_error",
+            nn.Adam(nn.Each([0.1, 0.01, 0.02])),
+        ),
+        lambda: {"subsets": nn.Bags()},
+    ),
+    "members": (
+        lambda: nn.Trainer(
+            nn.Ensemble([network(nn.Dense(4), nn.BatchNorm(), nn.Dense(2)), network(nn.Dense(2), scaled=True)]),
+            "squared_error", "momentum",
+        ), dict,
+    ),
 }  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nncore._messages import shown
+from nncore._utils.arrays import several
 from nncore._utils.figures import Axes, check_axes
 
 __all__ = ["OPTIMIZER_COLORS", "PALETTE", "colors", "label_ends"]
@@ -78,7 +79,7 @@ def colors(names: Iterable[str]) -> dict[str, str]:
     >>> nn.figures.colors(["Adam", "SGD, lr 0.1", "mine"])
     {'Adam': '#D55E00', 'SGD, lr 0.1': '#6E6E6E', 'mine': '#0072B2'}
     """
-    if isinstance(names, (str, bytes)) or not isinstance(names, Iterable):
+    if not several(names):
         raise TypeError(f"names must be strings, got {shown(names)}")
     found, free = {}, 0
     for name in names:

@@ -166,7 +166,7 @@ class Schedule(Value):
         Epochs have `steps_per_epoch` steps and count from the step `origin`. That is not step 0 if earlier epochs had more or
         fewer steps: after 5 epochs of 60, in those of 100, it is -200.
         """
-        first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
+        first_step, steps = step_or_epoch("first_step", first_step), step_or_epoch("steps", steps)
         origin = count("origin", origin, -MOST_COUNTED, below=MOST_COUNTED)
         return self.on(Clock([(origin, 0, count("steps_per_epoch", steps_per_epoch))]), first_step, steps)
 

@@ -17,7 +17,7 @@ from safetensors.numpy import save
 
 from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
-from nncore._utils.files import Source, Target, named
+from nncore._utils.files import Source, Target, file_name, named
 
 __all__ = ["DAMAGE", "pack", "plain", "read"]
 
@@ -81,7 +81,7 @@ def _open(path: Source) -> tuple[dict[str, str], dict[str, Array]]:
             raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {shown(path)}")
         arrays = load_bytes(content)  # which checks the header
         return json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")]).get("__metadata__", {}), arrays
-    name = os.fsdecode(path)
+    name = file_name(path)
     if not stat.S_ISREG(os.stat(name).st_mode):
         raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
     with safe_open(name, framework="numpy") as file:

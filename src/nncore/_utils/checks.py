@@ -7,7 +7,7 @@ import itertools
 import math
 import numbers
 import sys
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from types import NoneType
 from typing import Any
 
@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import Array, for_kernels
+from nncore._utils.arrays import Array, for_kernels, several
 from nncore._utils.fields import count
 
 __all__ = [
@@ -99,8 +99,7 @@ def names_of_columns(argument: str, names: Any, width: int = 0) -> tuple[str, ..
     """The names of ``width`` columns, or of any number, that a user or a file gives, or None."""
     if names is None:
         return None
-    several = isinstance(names, Iterable) and getattr(names, "shape", (1,)) != ()  # an array of no axes is not iterable
-    given = (names,) if isinstance(names, str) else tuple(names) if several else ()
+    given = (names,) if isinstance(names, str) else tuple(names) if several(names) else ()
     if len(given) != (width or max(len(given), 1)) or not all(isinstance(name, str) for name in given):
         number = f"{width} " if width else ""
         raise ValueError(f"{argument} must be {number}strings, one for each column, or None, got {shown(names)}")
@@ -124,7 +123,7 @@ def as_numbers(values: Any, argument: str) -> Array:
 
 def as_floats(values: Any, argument: str) -> Array:
     """As `as_numbers`, in float64."""
-    return as_numbers(values, argument).astype(np.float64, copy=False)
+    return convert(as_numbers(values, argument), np.float64)
 
 
 def _check_container(values: Any, argument: str) -> None:

@@ -95,7 +95,7 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
     """Assign several attributes, all or none; conditions on more than one are checked when all are assigned."""
     attributes: dict[str, Any] = {}
     for name, value in values.items():
-        field = getattr(type(instance), name, None)
+        field = getattr(type(instance), name, None) if isinstance(name, str) else None
         attributes |= field.parts_of(value) if isinstance(field, Pair) else {name: value}
     if unknown := [name for name in attributes if not (isinstance(name, str) and hasattr(instance, name))]:
         meant = hint(unknown[0], arguments(type(instance)))

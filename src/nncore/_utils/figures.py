@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import as_floats
+from nncore._utils.files import file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,13 +56,10 @@ def one_axes(what: str, path: SavePath, ax: Axes | None, size: tuple[float, floa
 
 def _check_path(path: Any) -> None:
     """Raise unless a figure may be saved there, before it is drawn."""
-    try:
-        if path is not None and b"\0" in os.fsencode(path):
-            raise ValueError
-    except TypeError:
-        raise TypeError(f"path must be a path or None, got {shown(path)}") from None
-    except ValueError:  # also of what cannot be encoded
-        raise ValueError(f"path must be the name of a file, got {shown(path)}") from None
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a path or None, got {shown(path)}")
+    if path is not None:
+        file_name(path)
 
 
 def check_axes(ax: Any) -> Axes:

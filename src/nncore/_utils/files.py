@@ -22,8 +22,8 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "is_own", "named", "stream", "write",
-    "write_all", "write_to",
+    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "file_name", "is_own", "named",
+    "stream", "write", "write_all", "write_to",
 ]  # fmt: skip
 
 
@@ -50,6 +50,18 @@ def named(file: Any) -> str:
     return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", shown(file)))
 
 
+def file_name(path: str | bytes | PathLike[str]) -> str:
+    """A path as a string, which a file may have as its name."""
+    name = os.fsdecode(path)
+    try:
+        possible = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise ValueError(f"path must be the name of a file, got {shown(name)}")
+    return name
+
+
 def class_name(cls: type) -> str:
     """The name of a class in files: one that is not nncore's own is marked, so that it is never taken for one that is.
 
@@ -67,7 +79,7 @@ def is_own(cls: type) -> bool:
 
 def check_target(path: str | bytes | PathLike[str]) -> Path:
     """The path, if a file may be written there."""
-    target = Path(os.fsdecode(path))
+    target = Path(file_name(path))
     if target.is_dir():
         raise IsADirectoryError(f"path must be a file, got the folder {target}")
     if not target.parent.is_dir():

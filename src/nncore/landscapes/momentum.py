@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.checks import as_floats
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, flag, number
 from nncore.landscapes.functions import Array, Quadratic
 from nncore.optimizers import Momentum
 
@@ -144,7 +144,7 @@ def optimal(lambda_min: float, lambda_max: float, momentum: bool = True) -> Opti
     """
     low = number("lambda_min", lambda_min, above=0)
     high = number("lambda_max", lambda_max, low)
-    if not momentum:
+    if not flag("momentum", momentum):
         return Optimum(2 / (low + high), 0.0, (high - low) / (high + low))
     rate = (math.sqrt(high) - math.sqrt(low)) / (math.sqrt(high) + math.sqrt(low))
     return Optimum((2 / (math.sqrt(low) + math.sqrt(high))) ** 2, rate**2, rate)

@@ -37,9 +37,9 @@ def filter_normalized_directions(model: Sequential, seed: int = 0) -> Array:
     >>> directions.shape
     (2, 26)
     """
-    from nncore.model.sequential import check_sequential
+    from nncore.model.sequential import checked_model
 
-    check_sequential(model)
+    checked_model(model)
     rng = generator("seed", seed)
     directions = np.zeros((2, model.parameters.size))
     for layer in model.layers:
@@ -184,10 +184,10 @@ def loss_surface(
     >>> bool(np.isclose(penalized.loss[2, 2], surface.loss[2, 2] + nn.L2(0.1).value(model)))   # in the middle is the model
     True
     """
-    from nncore.model.sequential import check_sequential
+    from nncore.model.sequential import checked_model
     from nncore.training.trainer import Trainer
 
-    check_sequential(model)
+    checked_model(model)
     plane = filter_normalized_directions(model, seed) if directions is None else as_floats(directions, "directions")
     if plane.shape != (2, model.parameters.size):
         raise ValueError(f"directions must have shape (2, {model.parameters.size}), got {plane.shape}")

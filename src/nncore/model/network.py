@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from nncore import _kernels, losses
 from nncore._messages import shown
-from nncore._utils.arrays import Array, aligned_zeros, overwrite, same_part
+from nncore._utils.arrays import Array, aligned_zeros, overwrite, same_part, several
 from nncore._utils.checks import (
     as_numbers,
     as_rows,
@@ -79,7 +79,7 @@ class Network(Sealed):
     def __init__(
         self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32", seed: int = 0
     ) -> None:
-        if not isinstance(layers, Iterable):
+        if not several(layers):
             raise TypeError(f"layers must be a list of Layer objects, got {shown(layers)}")
         self.layers: tuple[Layer, ...] = tuple(layers)
         self.dtype: np.dtype[Any] = float_dtype(dtype)

@@ -18,13 +18,14 @@ from nncore.model import differences, files
 from nncore.model.network import Network
 from nncore.regularizers import Regularizer
 
-__all__ = ["Sequential", "check_sequential", "load"]
+__all__ = ["Sequential", "checked_model", "load"]
 
 
-def check_sequential(model: Any) -> None:
-    """Raise unless it is a model."""
+def checked_model(model: Any) -> Sequential:
+    """The model, if it is one."""
     if not isinstance(model, Sequential):
         raise TypeError(f"model must be a Sequential, got {shown(model)}")
+    return model
 
 
 class Sequential(Network):

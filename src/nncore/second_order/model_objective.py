@@ -10,7 +10,7 @@ from nncore import regularizers
 from nncore._utils.checks import as_floats
 from nncore.losses import Loss
 from nncore.model.curvature.operators import GaussNewtonOperator, HessianOperator
-from nncore.model.sequential import Sequential, check_sequential
+from nncore.model.sequential import Sequential, checked_model
 from nncore.regularizers import Regularizer
 from nncore.second_order.objective import Array
 
@@ -45,8 +45,7 @@ class ModelObjective:
         self, model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], regularizer: Regularizer | None = None,
         sample_weight: Any = None,
     ) -> None:  # fmt: skip
-        check_sequential(model)
-        self.model, self.X, self.y, self.loss, self.sample_weight = model.copy(), X, y, loss, sample_weight
+        self.model, self.X, self.y, self.loss, self.sample_weight = checked_model(model).copy(), X, y, loss, sample_weight
         self.regularizer = regularizers.get(regularizer, self.model)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from nncore._messages import clipped, shown
+from nncore._utils.fields import PathLike
 from nncore.history import History
 from nncore.sweeps.digest import digests, variables
 from nncore.sweeps.run import Run, Task, Work
@@ -55,7 +56,10 @@ class Store:
     """
 
     def __init__(self, path: Any, parts: Mapping[str, str]) -> None:
-        self.path, self.owner = Path(path), json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex])
+        self.path, self.owner = (
+            Path(PathLike(argument="file").check(path)),
+            json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex]),
+        )
         self._lock, self._closing = threading.Lock(), threading.Event()
         try:
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)

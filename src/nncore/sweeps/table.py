@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.arrays import several
 from nncore._utils.fields import choice, flag, function
 from nncore._utils.figures import Figure, SavePath
 from nncore._utils.tables import html_table
@@ -59,7 +60,7 @@ class SweepTable(Sequence[Run]):
     """
 
     def __init__(self, runs: Iterable[Run], monitor: str, mode: str = "auto") -> None:
-        if not isinstance(runs, Iterable):
+        if not several(runs):
             raise TypeError(f"runs must be those of a sweep, got {shown(runs)}")
         self.runs, self.monitor = list(runs), monitor
         self.mode = "max" if larger_is_better(monitor, mode) else "min"
@@ -116,7 +117,7 @@ class SweepTable(Sequence[Run]):
         else:
             rows = self._rows(everything=True)
             names = dict.fromkeys(name for row in rows for name in row)
-            if rows and column not in names:
+            if not isinstance(column, str) or (rows and column not in names):
                 raise ValueError(f"column must be one of {', '.join(names)}, got {shown(column)}")
             values = [row.get(column) for row in rows]
             order = sorted(range(len(rows)), key=lambda place: sort_key(values[place]), reverse=descending)
