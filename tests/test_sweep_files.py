@@ -300,6 +300,37 @@ def test_damaged_rows(tmp_path: Path, change: str) -> None:
         sweep({"lr": [0.1]}, file=path, **SMALL)
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("DROP TABLE runs", "whose table runs has no beat, ended, epochs, history, key, owner, seconds, values, what"),
+        ("DROP TABLE sweep", "whose table sweep has no digest, part"),
+        ("ALTER TABLE runs DROP COLUMN history", "whose table runs has no history"),
+    ],
+)
+def test_lost_tables(tmp_path: Path, change: str, words: str) -> None:
+    path = tmp_path / "sweep.db"
+    sweep({"lr": [0.1]}, file=path, **SMALL)
+    with sqlite3.connect(path) as connection:
+        connection.execute(change)
+    with pytest.raises(ValueError, match=rf"file must be a SQLite file of a sweep, or a new one, got .*sweep.db', {words}$"):
+        sweep({"lr": [0.1]}, file=path, **SMALL)
+
+
+@pytest.mark.parametrize("schema", ["CREATE TABLE runs (key, key)", "nonsense"])
+def test_a_damaged_schema_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, schema: str) -> None:
+    """Only where another process writes it is worth waiting."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    monkeypatch.setattr(store.time, "sleep", lambda seconds: pytest.fail("waits"))
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'runs'", (schema,))
+    connection.close()
+    with pytest.raises(ValueError, match=r"file must be a SQLite file of a sweep, or a new one, got .*sweep.db'"):
+        sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+
+
 def test_damaged_pages(tmp_path: Path) -> None:
     """Of a file that SQLite opens."""
     path = tmp_path / "sweep.db"

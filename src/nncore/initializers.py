@@ -74,7 +74,7 @@ class Initializer:
             For another dtype, or an `rng` that is not a Generator.
         """
         sizes = np.atleast_1d(as_numbers(shape, "shape"))
-        if sizes.dtype.kind not in "iu":
+        if sizes.size and sizes.dtype.kind not in "iu":
             raise TypeError(f"shape must be a whole number or a tuple of such, got {shown(shape)}")
         shape = tuple(sizes.tolist())
         if sizes.ndim != 1 or not shape or min(shape) < 1:
