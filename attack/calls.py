@@ -28,8 +28,7 @@ from nncore import second_order
 Rng = np.random.Generator
 
 _folder = tempfile.TemporaryDirectory(prefix="nncore-attack-")
-PACKAGE = str(Path(nn.__file__).parent)
-ROOT = str(Path(__file__).parent)
+PACKAGE, ROOT = Path(nn.__file__).parent, Path(__file__).parent
 MODULES = [
     nn, nn.data, nn.figures, nn.initializers, nn.landscapes, nn.losses, nn.optimizers, nn.samplers, nn.schedules, second_order,
 ]  # fmt: skip
@@ -117,7 +116,7 @@ def attacked(rng: Rng, owner: str, function: Any, look: Callable[[], Any], right
     first = [arguments.pop(name) for name in positional if name in arguments]
     before = look() if not owner.endswith(".minimize") else ""  # which begins, and then calls a function
     look = look if before else lambda: ""
-    return judged(lambda: function(*first, **arguments), lambda: look() == before, own, arguments)
+    return judged(lambda: function(*first, **arguments), lambda: look() == before, arguments)
 
 
 def is_large(value: Any) -> bool:
@@ -133,7 +132,7 @@ def assigned(rng: Rng, thing: Any) -> str:
     names += [name for cls, found in ATTRIBUTES.items() if isinstance(thing, cls) for name in found.split()]
     name, value = pick(rng, names), bad(rng)
     before = state(thing)
-    outcome = judged(lambda: setattr(thing, name, value), lambda: state(thing) == before, [], {name: value}, assigns=True)
+    outcome = judged(lambda: setattr(thing, name, value), lambda: state(thing) == before, {name: value}, assigns=True)
     if outcome != "done":
         works(thing)
     return outcome
@@ -158,60 +157,54 @@ def works(thing: Any) -> None:
 # ---- what may be
 
 
-def judged(
-    act: Callable[[], Any],
-    unchanged: Callable[[], bool],
-    own: list[inspect.Parameter],
-    arguments: dict[str, Any],
-    *,
-    assigns: bool = False,
-) -> str:
-    """The outcome; AssertionError from an error that should not be."""
+def judged(act: Callable[[], Any], unchanged: Callable[[], bool], arguments: dict[str, Any], *, assigns: bool = False) -> str:
+    """The outcome; an error that should not be is raised."""
     try:
         act()
-        outcome = "done"
-    except MemoryError as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        raise AssertionError(f"memory, {described(arguments)}, at {frames[-1].filename}:{frames[-1].lineno}") from error
     except Exception as error:
         error.add_note(f"with {described(arguments)}")
-        outcome = refusal(error, arguments, assigns)
+        outcome = refusal(error, assigns)
         if outcome == "refused" and not unchanged():
             raise AssertionError(f"refused, and something has changed: {described(arguments)}: {error}") from error
-    return outcome
+        return outcome
+    return "done"
 
 
-def refusal(error: Exception, arguments: dict[str, Any], assigns: bool) -> str:
-    """The name of the kind of error; AssertionError if it is an accident."""
-    if own_error(error):
-        return "user's error"
+REFUSALS = (TypeError, ValueError, NotImplementedError, KeyError, IndexError, RuntimeError)  # if nncore raises them
+SYSTEM = (OSError, ImportError, FrozenInstanceError)  # of which the message of Python is as good
+FOREIGN = ("/scipy/sparse/", "/matplotlib/", "/PIL/")  # methods of what was given, and what draws
+
+
+def refusal(error: Exception, assigns: bool) -> str:
+    """The name of an error that may be; others are raised."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = frames[-1]
-    if isinstance(error, TypeError) and "argument" in str(error) and len(frames) <= 4 and "()" in str(error):
-        return "refused"  # by Python: an argument that there is not, or one that is missing
-    if Path(place.filename).parts[-3:-1] and any(
-        part in place.filename for part in ("/scipy/sparse/", "/matplotlib/", "/PIL/")
-    ):
-        return "refused by what was given, or by what draws"
-    deliberate = place.filename.startswith(PACKAGE) and (
-        place.filename.endswith(".pyx") or "raise" in linecache.getline(place.filename, place.lineno or 0)
-    )
-    if place.filename.startswith(os.path.join(ROOT, "values.py")) or place.filename.startswith(os.path.join(ROOT, "calls.py")):
-        deliberate = place.filename.endswith("values.py") or isinstance(error, TypeError)
-    if isinstance(error, (OSError, ImportError, FrozenInstanceError)):
+    place = frames[-1].filename
+    if own_error(error) or place == str(ROOT / "values.py"):
+        return "user's error"
+    if isinstance(error, SYSTEM):
         return type(error).__name__
-    if isinstance(error, ArithmeticError) and deliberate:
-        return type(error).__name__
-    if not deliberate or isinstance(error, Warning):
-        raise error
-    if assigns and isinstance(error, AttributeError):
+    if any(part in place for part in FOREIGN):
+        return "refused by others"
+    if by_python(error, frames):
         return "refused"
-    allowed: tuple[type[Exception], ...] = (TypeError, ValueError, NotImplementedError, KeyError, IndexError, RuntimeError)
-    if not isinstance(error, allowed) or isinstance(error, UnicodeError):
+    allowed = (*REFUSALS, ArithmeticError, *((AttributeError,) if assigns else ()))
+    if not on_purpose(frames[-1]) or not isinstance(error, allowed) or isinstance(error, (Warning, UnicodeError)):
         raise error
     if len(str(error)) > 2000:
-        raise AssertionError(f"a message of {len(str(error)):,} characters for {described(arguments)}") from error
-    return "refused"
+        raise AssertionError(f"a message of {len(str(error)):,} characters") from error
+    return type(error).__name__ if isinstance(error, ArithmeticError) else "refused"
+
+
+def on_purpose(place: traceback.FrameSummary) -> bool:
+    """Whether a line of nncore raises; of the compiled modules there are no lines."""
+    own = place.filename.startswith(str(PACKAGE))
+    return own and (place.filename.endswith(".pyx") or "raise" in linecache.getline(place.filename, place.lineno or 0))
+
+
+def by_python(error: Exception, frames: traceback.StackSummary) -> bool:
+    """Whether the call itself was refused: an argument that there is not, or one that is missing."""
+    called = frames[-1].filename == __file__ or (len(frames) <= 4 and "()" in str(error))
+    return isinstance(error, TypeError) and "argument" in str(error) and called
 
 
 def own_error(error: BaseException | None) -> bool:

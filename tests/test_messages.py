@@ -439,6 +439,9 @@ FOUND: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
         lambda: nn.landscapes.random_starts(nn.landscapes.Beale(), 3, seed=range(9)), TypeError, "^seed must",  # type: ignore[arg-type]
     ),
     "goal": (lambda: nn.landscapes.steps_to([1.0, 2.0], [1.0, 0.5]), ValueError, "^goal must be a number, or one for each run"),
+    "no losses": (lambda: nn.landscapes.steps_to(0.1, []), ValueError, "^losses must be at least that of the start"),
+    "noise": (lambda: nn.data.sine(noise=1e308), ValueError, "^noise must be a number in"),
+    "noise of spirals": (lambda: nn.data.two_spirals(noise=1e308), ValueError, "^noise must be a number in"),
     "factory": (
         lambda: nn.landscapes.search_lr(3, nn.landscapes.Beale(), [0, 1], 2), TypeError, "^factory must be callable",  # type: ignore[arg-type]
     ),

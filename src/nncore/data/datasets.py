@@ -77,7 +77,7 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
     >>> X.round(2).tolist()[:2], y.tolist()
     ([[0.0, 1.0], [0.0, -1.0]], [0, 1, 0, 1])
     """
-    n, noise = count("n", n, 2), number("noise", noise, 0.0)
+    n, noise = count("n", n, 2), number("noise", noise, 0.0, below=1e30)
     y = np.arange(n) % 2
     phi = 6 * np.pi * (np.arange(n) // 2) / max((n + 1) // 2 - 1, 1)
     r = (1 - 2 * y) * (1 - phi / (6.5 * np.pi))

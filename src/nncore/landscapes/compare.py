@@ -41,6 +41,8 @@ def steps_to(goal: ArrayLike, losses: ArrayLike) -> Array:
     array([ 2.,  3., inf])
     """
     numbers, goals = as_floats(losses, "losses"), as_floats(goal, "goal")
+    if not numbers.size:
+        raise ValueError(f"losses must be at least that of the start, got shape {numbers.shape}")
     if not numbers.ndim or (goals.ndim and goals.shape != numbers.shape[:-1]):
         raise ValueError(f"goal must be a number, or one for each run of losses {numbers.shape}, got shape {goals.shape}")
     below = numbers <= goals[..., None]

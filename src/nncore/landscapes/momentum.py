@@ -85,10 +85,11 @@ def iteration_eigenvalues(eta_lambda: ArrayLike, mu: ArrayLike) -> NDArray[np.co
     [[0.9, 0.9], [0.9, 0.9], [0.9, 0.9]]
     """
     a, m = _pair(eta_lambda, mu)
-    s = 1 + m - a
-    root = np.sqrt((s * s - 4 * m).astype(np.complex128))
-    larger = (s + np.where(s < 0, -root, root)) / 2
-    smaller = np.divide(m, larger, out=np.zeros_like(larger), where=larger != 0)
+    with np.errstate(over="ignore", invalid="ignore"):  # of the largest numbers
+        s = 1 + m - a
+        root = np.sqrt((s * s - 4 * m).astype(np.complex128))
+        larger = (s + np.where(s < 0, -root, root)) / 2
+        smaller = np.divide(m, larger, out=np.zeros_like(larger), where=larger != 0)
     return np.stack((larger, smaller), axis=-1)
 
 
