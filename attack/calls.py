@@ -163,7 +163,7 @@ def judged(act: Callable[[], Any], unchanged: Callable[[], bool], arguments: dic
         act()
     except Exception as error:
         error.add_note(f"with {described(arguments)}")
-        outcome = refusal(error, assigns)
+        outcome = refusal(error, arguments, assigns)
         if outcome == "refused" and not unchanged():
             raise AssertionError(f"refused, and something has changed: {described(arguments)}: {error}") from error
         return outcome
@@ -175,11 +175,11 @@ SYSTEM = (OSError, ImportError, FrozenInstanceError)  # of which the message of 
 FOREIGN = ("/scipy/sparse/", "/matplotlib/", "/PIL/")  # methods of what was given, and what draws
 
 
-def refusal(error: Exception, assigns: bool) -> str:
+def refusal(error: Exception, arguments: dict[str, Any], assigns: bool) -> str:
     """The name of an error that may be; others are raised."""
     frames = traceback.extract_tb(error.__traceback__)
     place = frames[-1].filename
-    if own_error(error) or place == str(ROOT / "values.py"):
+    if own_error(error) or place == str(ROOT / "values.py") or of_a_function(error, arguments):
         return "user's error"
     if isinstance(error, SYSTEM):
         return type(error).__name__
@@ -193,6 +193,12 @@ def refusal(error: Exception, assigns: bool) -> str:
     if len(str(error)) > 2000:
         raise AssertionError(f"a message of {len(str(error)):,} characters") from error
     return type(error).__name__ if isinstance(error, ArithmeticError) else "refused"
+
+
+def of_a_function(error: Exception, arguments: dict[str, Any]) -> bool:
+    """Whether a function that was given takes other arguments."""
+    names = [getattr(value, "__qualname__", None) for value in arguments.values() if callable(value)]
+    return isinstance(error, TypeError) and any(isinstance(name, str) and str(error).startswith(name) for name in names)
 
 
 def on_purpose(place: traceback.FrameSummary) -> bool:

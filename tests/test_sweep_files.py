@@ -329,6 +329,16 @@ def test_a_damaged_header_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.
         sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
 
 
+def test_a_damaged_file_does_not_write_to_the_terminal(tmp_path: Path) -> None:
+    """SQLite repeats what it finds."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    path.write_bytes(path.read_bytes().replace(b"TABLE runs (key TEXT", b"TABLE runs (\x1b[31 TEX"))
+    with pytest.raises(ValueError, match="malformed database schema") as caught:
+        sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    assert str(caught.value).isprintable()
+
+
 def test_damaged_pages(tmp_path: Path) -> None:
     """Of a file that SQLite opens."""
     path = tmp_path / "sweep.db"

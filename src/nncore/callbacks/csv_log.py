@@ -11,7 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from nncore._messages import shown
+from nncore._messages import clipped, shown
 from nncore._utils.fields import Converted, Flag, PathLike
 from nncore._utils.files import append, check_target, stream, write, write_all
 from nncore.callbacks.base import Callback
@@ -86,7 +86,7 @@ class CSVLogger(Callback):
             try:
                 self._columns = next(iter(list(_lines(lines))), [])  # all of them: another column makes them anew
             except (UnicodeDecodeError, csv.Error) as error:
-                raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {error}") from None
+                raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {clipped(error)}") from None
             self._rest = lines if lines != text else None
             if lines and "epoch" not in self._columns:
                 found = f"{self.path} with the columns {shown(self._columns)}"

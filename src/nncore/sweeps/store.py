@@ -69,7 +69,7 @@ class Store:
                 self._connection.close()
                 raise
         except sqlite3.DatabaseError as error:
-            self._refuse(f": {error}", error)
+            self._refuse(f": {clipped(error)}", error)
         threading.Thread(target=self._beats, name="nncore-sweep-file", daemon=True).start()
 
     def _check_tables(self) -> None:
@@ -144,7 +144,7 @@ class Store:
             except sqlite3.DatabaseError as error:
                 if _code(error) in OTHERS:
                     raise
-                self._refuse(f": {error}", error)
+                self._refuse(f": {clipped(error)}", error)
 
     def close(self) -> None:
         """Give back what this sweep has claimed and not completed."""
