@@ -329,6 +329,18 @@ def test_a_damaged_header_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.
         sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
 
 
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_file_that_can_only_be_read(tmp_path: Path, runs: int) -> None:
+    """To SQLite one that a later version has written is that. The file is named, whether there is something to write or not."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    with path.open("r+b") as file:
+        file.seek(18)  # the version that may write
+        file.write(b"\3")
+    with pytest.raises(ValueError, match=r"or a new one, got .*sweep.db': attempt to write a readonly database$"):
+        sweep({"a": [1, 2][:runs]}, make=lambda a: {"loss": a}, file=path)
+
+
 def test_a_damaged_file_does_not_write_to_the_terminal(tmp_path: Path) -> None:
     """SQLite repeats what it finds."""
     path = tmp_path / "sweep.db"
