@@ -52,8 +52,8 @@ def clipped(text: Any, length: int = MAX_LENGTH) -> str:
 
     What a terminal would obey instead of showing it is escaped: a file that is damaged may hold anything.
 
-    >>> clipped("a\x1b[31m\n")
-    'a\\x1b[31m\\n'
+    >>> print(clipped("a" + chr(27)))
+    a\\x1b
     """
     text = str(text)
     text = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
