@@ -329,6 +329,40 @@ def test_tables_of_others(tmp_path: Path, statements: list[str]) -> None:
         sweep({"lr": [0.1]}, file=path, **SMALL)
 
 
+def test_a_damaged_header_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where another process writes it is worth waiting."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    monkeypatch.setattr(store.time, "sleep", lambda seconds: pytest.fail("waits"))
+    with path.open("r+b") as file:
+        file.seek(44)  # the number of the schema's format
+        file.write((91).to_bytes(4, "big"))
+    with pytest.raises(ValueError, match=r"or a new one, got .*sweep.db': unsupported file format$"):
+        sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_file_that_can_only_be_read(tmp_path: Path, runs: int) -> None:
+    """To SQLite one that a later version has written is that. The file is named, whether there is something to write or not."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    with path.open("r+b") as file:
+        file.seek(18)  # the version that may write
+        file.write(b"\3")
+    with pytest.raises(ValueError, match=r"or a new one, got .*sweep.db': attempt to write a readonly database$"):
+        sweep({"a": [1, 2][:runs]}, make=lambda a: {"loss": a}, file=path)
+
+
+def test_a_damaged_file_does_not_write_to_the_terminal(tmp_path: Path) -> None:
+    """SQLite repeats what it finds."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    path.write_bytes(path.read_bytes().replace(b"TABLE runs (key TEXT", b"TABLE runs (\x1b[31 TEX"))
+    with pytest.raises(ValueError, match="malformed database schema") as caught:
+        sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    assert str(caught.value).isprintable()
+
+
 def test_damaged_pages(tmp_path: Path) -> None:
     """Of a file that SQLite opens."""
     path = tmp_path / "sweep.db"

@@ -35,7 +35,17 @@ def pack(path: Target, arrays: Mapping[str, Array], about: dict[str, Any]) -> by
         raise ValueError(f"{named(path)} cannot hold this: {clipped(error)}") from error
     if (size := int.from_bytes(data[:8], "little")) > MAX_HEADER:  # which older versions of safetensors write, but cannot read
         raise ValueError(f"{named(path)} can hold a description of at most {MAX_HEADER:,} bytes, got {size:,}")
-    return data
+    return _ordered(data)
+
+
+def _ordered(data: bytes) -> bytes:
+    """With the format before the description: safetensors leaves their order to chance, and equal models have equal files."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = {name: header["__metadata__"][name] for name in ("format", "about")}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays stay aligned
+    return len(text).to_bytes(8, "little") + text + data[end:]
 
 
 def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -22,8 +22,8 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "content", "is_own", "named", "naming",
-    "regular", "stream", "write", "write_all", "write_to",
+    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "content", "file_name", "is_own",
+    "named", "naming", "regular", "stream", "write", "write_all", "write_to",
 ]  # fmt: skip
 
 
@@ -51,9 +51,21 @@ def named(file: Any) -> str:
     return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", shown(file)))
 
 
+def file_name(path: str | bytes | PathLike[str]) -> str:
+    """A path as a string, which a file may have as its name."""
+    name = os.fsdecode(path)
+    try:
+        possible = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise ValueError(f"path must be the name of a file, got {shown(name)}")
+    return name
+
+
 def regular(path: str | bytes | PathLike[str]) -> str:
     """The path of a regular file."""
-    name = os.fsdecode(path)
+    name = file_name(path)
     if not stat.S_ISREG(os.stat(name).st_mode):
         raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
     return name
@@ -89,7 +101,7 @@ def is_own(cls: type) -> bool:
 
 def check_target(path: str | bytes | PathLike[str]) -> Path:
     """The path, if a file may be written there."""
-    target = Path(os.fsdecode(path))
+    target = Path(file_name(path))
     if target.is_dir():
         raise IsADirectoryError(f"path must be a file, got the folder {target}")
     if not target.parent.is_dir():

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from nncore._messages import shown
+from nncore._messages import clipped, shown
 from nncore._utils.fields import Converted, Flag, PathLike
 from nncore._utils.files import append, check_target, naming, stream, write, write_all
 from nncore.callbacks.base import Callback
@@ -93,9 +93,9 @@ class CSVLogger(Callback):
         if text and not lines:
             raise ValueError(f"path must be a CSV file with whole lines to append to, got {self.path} without a line end")
         try:
-            self._columns = next(_lines(lines), [])
+            self._columns = next(iter([*_lines(lines)]), [])  # all of them: another column makes them anew
         except (UnicodeDecodeError, csv.Error) as error:
-            raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {error}") from None
+            raise ValueError(f"path must be a CSV file in UTF-8 to append to, got {self.path}: {clipped(error)}") from None
         if lines and "epoch" not in self._columns:
             found = f"{self.path} with the columns {shown(self._columns)}"
             raise ValueError(f"path must be a CSV file with a column epoch to append to, got {found}")
@@ -149,8 +149,8 @@ def _padded(lines: bytes, width: int) -> bytes:
 
 
 def _lines(text: bytes) -> Any:
-    """The rows of a CSV file, which may start with a byte order mark."""
-    return csv.reader(io.StringIO(text.decode("utf-8-sig")))
+    """The rows of a CSV file, which may start with a byte order mark; csv.Error for one that ends within quotes."""
+    return csv.reader(io.StringIO(text.decode("utf-8-sig")), strict=True)
 
 
 def _text(value: Any) -> str:

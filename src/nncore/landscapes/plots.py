@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from nncore._messages import shown
 from nncore._utils import files
 from nncore._utils.checks import as_floats
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, mapping, number
 from nncore._utils.figures import SavePath, checked_bounds, finish, legend, loss_axis, new_figure, one_axes
 from nncore.figures import curve_styles
 from nncore.landscapes.functions import Array, Landscape
@@ -95,7 +95,7 @@ def plot_losses(
     lowest : float or None, default 0
         The value at the minimum, which is subtracted.
     """
-    losses = {name: as_floats(getattr(p, "loss", p), f"paths[{name!r}]") for name, p in paths.items()}
+    losses = {name: as_floats(getattr(p, "loss", p), f"paths[{name!r}]") for name, p in mapping("paths", paths).items()}
     if not losses or any(loss.ndim != 1 or not np.isfinite(loss).any() for loss in losses.values()):
         raise ValueError("paths must hold at least one path, each with losses (steps + 1,), not all NaN or infinite")
     figure, ax = one_axes("plot_losses", path, ax, (7.6, 4.2))
@@ -193,9 +193,11 @@ def _short(value: float) -> str:
 
 
 def _trajectories(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
+    if not isinstance(f, Landscape):
+        raise TypeError(f"f must be a Landscape, got {shown(f)}")
     if f.start.size != 2:
         raise ValueError(f"f must be a landscape of two variables, got {f.start.size}")
-    trajectories = {name: as_floats(getattr(p, "theta", p), f"paths[{name!r}]") for name, p in paths.items()}
+    trajectories = {name: as_floats(getattr(p, "theta", p), f"paths[{name!r}]") for name, p in mapping("paths", paths).items()}
     for name, points in trajectories.items():
         if points.ndim != 2 or points.shape[1] != 2 or not len(points):
             raise ValueError(f"paths[{name!r}] must have theta (steps + 1, 2), got shape {points.shape}")

@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
-import numpy as np
-
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.checks import is_sparse
-from nncore._utils.fields import count
+from nncore._utils.fields import count, flag, generator
 from nncore._utils.files import Source, Target, named
 from nncore._utils.tables import Table, html_table
 from nncore.losses import Loss
@@ -20,7 +18,14 @@ from nncore.model import differences, files, foreign
 from nncore.model.network import Network
 from nncore.regularizers import Regularizer
 
-__all__ = ["Sequential", "load"]
+__all__ = ["Sequential", "checked_model", "load"]
+
+
+def checked_model(model: Any) -> Sequential:
+    """The model, if it is one."""
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential, got {shown(model)}")
+    return model
 
 
 class Sequential(Network):
@@ -121,7 +126,7 @@ class Sequential(Network):
         from nncore.model.curvature.operators import JacobianOperator
 
         J = JacobianOperator(self, X)
-        return J.transposed_products(v) if transposed else J.products(v)
+        return J.transposed_products(v) if flag("transposed", transposed) else J.products(v)
 
     def check_gradients(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, samples: int = 50, seed: int = 0, step: int = 0
@@ -186,7 +191,7 @@ class Sequential(Network):
             for place in [slice(parameter.offset, parameter.offset + parameter.size)]
         }
         arrays["input"] = rows.reshape(-1), deltas["input"].reshape(-1)
-        rng = np.random.default_rng(seed)
+        rng = generator("seed", seed)
         return {
             name: differences.relative_error(name, value, here, values, gradient, rng.permutation(values.size)[:samples])
             for name, (values, gradient) in arrays.items()

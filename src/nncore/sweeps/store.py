@@ -20,6 +20,7 @@ import numpy as np
 
 from nncore._messages import clipped, shown
 from nncore._utils.archive import DAMAGE
+from nncore._utils.fields import PathLike
 from nncore._utils.files import check_target
 from nncore.history import History
 from nncore.sweeps.digest import digests, variables
@@ -33,6 +34,10 @@ STALE = 60.0  # seconds without a sign of life after which the runs of a process
 BEAT = 10.0  # seconds between two signs of life
 WAIT = 60.0  # seconds to wait for another process that writes
 LOCAL = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}  # file systems
+OF_THE_PLACE = {  # errors that say nothing of the content of the file
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+}  # fmt: skip
 SYSTEM = {  # the operating system's numbers for errors of SQLite
     sqlite3.SQLITE_BUSY: errno.EBUSY, sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES,
 }  # fmt: skip
@@ -56,7 +61,10 @@ class Store:
     """
 
     def __init__(self, path: Any, parts: Mapping[str, str]) -> None:
-        self.path, self.owner = Path(path), json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex])
+        self.path, self.owner = (
+            Path(PathLike(argument="file").check(path)),
+            json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex]),
+        )
         self._lock, self._closing = threading.Lock(), threading.Event()
         check_target(self.path)
         with self._naming():
@@ -98,10 +106,7 @@ class Store:
                 self._connection.execute(f"PRAGMA journal_mode={journal}")
                 return
             except sqlite3.OperationalError as error:
-                if (
-                    error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-                    or time.monotonic() > until
-                ):
+                if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > until:
                     raise
                 time.sleep(0.01)
 
@@ -130,13 +135,14 @@ class Store:
         """Errors name the file; those of its place, as a full disk, are an OSError."""
         try:
             yield
-        except sqlite3.OperationalError as error:
-            number = SYSTEM.get(error.sqlite_errorcode & 0xFF, errno.EIO)  # the other bits say more, as for an error of reading
-            raise OSError(number, str(error), str(self.path)) from error
         except sqlite3.DatabaseError as error:
-            if type(error) is not sqlite3.DatabaseError:  # not of the file
+            code = _code(error)
+            if not code:  # a mistake of the caller's, not of the file
                 raise
-            self._refuse(f": {error}", error)
+            writable = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
+            if code in OF_THE_PLACE or (code == sqlite3.SQLITE_READONLY and not writable):
+                raise OSError(SYSTEM.get(code, errno.EIO), str(error), str(self.path)) from error
+            self._refuse(f": {clipped(error)}", error)
 
     @contextlib.contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
@@ -248,6 +254,11 @@ def _described(task: Task) -> str:
     """For those who read the file."""
     parameters = ", ".join(f"{name}={shown(value)}" for name, value in task.parameters.items())
     return f"{parameters}; seed {task.seed}" + (f", fold {task.fold}" if task.fold is not None else "")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """What SQLite has found, without the details in its upper bits; 0 for what Python has found."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def _is_local(path: Path) -> bool:
