@@ -6,6 +6,7 @@ that neither knows raises LookupError, so a new class that needs an entry here s
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ Draw = Callable[[np.random.Generator], Any]
 
 SMALL = (1, 1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 40)  # at the edges of vectors
 GIVEN = 0.4  # how often an argument with a default is given
+TRIES = 5
 SCHEDULED = 0.15  # how often a hyper-parameter is a schedule
 
 
@@ -78,7 +80,10 @@ DRAWS: dict[str, Draw | None] = {  # "argument", or "Class.argument"; None: leav
 
 
 def construct(rng: np.random.Generator, cls: type, **given: Any) -> Any:
-    """An object of the class, with random arguments beside those given."""
+    """An object of the class, with random arguments beside those given; drawn again where they exclude each other."""
+    for _ in range(TRIES):
+        with contextlib.suppress(ValueError):
+            return cls(**(arguments(rng, cls, given) | given))
     return cls(**(arguments(rng, cls, given) | given))
 
 

@@ -201,26 +201,39 @@ def _arguments(rng: Random, model: nn.Sequential, y: Array) -> dict[str, Any]:
 
 
 def _fit(rng: Random, trainer: nn.Trainer, X: Any, y: Array) -> dict[str, Any]:
+    """The arguments of ``fit``; for the most part those that the optimizer takes."""
     rows = X.shape[0]
-    batch = None if trainer.optimizer.full_batch_only and rng.random() < 0.9 else _batch(rng, rows)
     fit: dict[str, Any] = {
-        "batch_size": batch, "accumulate": int(rng.choice([1, 1, 1, 2, 3])) if batch else 1,
-        "last_batch": _one(rng, ["keep", "merge", "merge", "drop"]), "exact_loss": bool(rng.random() < 0.3),
+        "exact_loss": bool(rng.random() < 0.3),
         "sample_weight": _perhaps(rng, 0.3, lambda: rng.uniform(0, 2, rows) * (rng.random(rows) < 0.9) + 1e-3), "verbose": 0,
     }  # fmt: skip
-    if rng.random() < 0.5:
-        fit["shuffle"] = bool(rng.integers(2))
-    else:
-        name = _one(rng, samplers.SAMPLERS)
-        given = {"weights": rng.uniform(0.1, 1, rows)} if name == "weighted" else {}
-        fit["sampler"] = construct(rng, samplers.SAMPLERS[name], **given)
     if y.dtype.kind == "i" and y.ndim == 1 and rng.random() < 0.3:
         fit["class_weight"] = "balanced" if rng.random() < 0.5 else {int(y[0]): 2.0}
     if (share := rng.random()) < 0.25:
         fit["validation_split"] = 0.3
     elif share < 0.5:
         fit["validation_data"] = (X[: rows // 2 + 1], y[: rows // 2 + 1])
-    if not scipy.sparse.issparse(X) and X.ndim == 2 and rng.random() < 0.1:
+    return fit | _batches(rng, trainer, X, y) if rng.random() < 0.05 or not _of_full_batch(trainer) else fit
+
+
+def _of_full_batch(trainer: nn.Trainer) -> bool:
+    return isinstance(trainer.optimizer, second_order.FullBatchOptimizer)
+
+
+def _batches(rng: Random, trainer: nn.Trainer, X: Any, y: Array) -> dict[str, Any]:
+    rows = X.shape[0]
+    batch = None if trainer.optimizer.full_batch_only and rng.random() < 0.9 else _batch(rng, rows)
+    fit: dict[str, Any] = {
+        "batch_size": batch, "accumulate": int(rng.choice([1, 1, 1, 2, 3])) if batch else 1,
+        "last_batch": _one(rng, ["keep", "merge", "merge", "drop"]),
+    }  # fmt: skip
+    if rng.random() < 0.5:
+        fit["shuffle"] = bool(rng.integers(2))
+    else:
+        name = _one(rng, [name for name, cls in samplers.SAMPLERS.items() if y.dtype.kind == "i" or not cls.uses_labels])
+        given = {"weights": rng.uniform(0.1, 1, rows)} if name == "weighted" else {}
+        fit["sampler"] = construct(rng, samplers.SAMPLERS[name], **given)
+    if not scipy.sparse.issparse(X) and X.ndim == 2 and rng.random() < 0.15 and not trainer.optimizer.full_batch_only:
         names = [_one(rng, nn.data.TRANSFORMS) for _ in range(2)]
         fit["augment"] = nn.data.Augment([construct(rng, nn.data.TRANSFORMS[name]) for name in names], (1, X.shape[1]))
     return fit
@@ -231,13 +244,17 @@ def _batch(rng: Random, rows: int) -> int:
     return int(max(1, rng.choice([1, 2, rows - 1, rows, rows // 2, rows // 3, 32, rng.integers(1, rows + 1)])))
 
 
+def _has_rate(trainer: nn.Trainer) -> bool:
+    """Whether the learning rate is a number, which a callback may reduce."""
+    return "lr" in trainer.optimizer.hyperparameters and isinstance(trainer.optimizer.lr, float)
+
+
 def _callbacks(rng: Random, trainer: nn.Trainer, fit: dict[str, Any], folder: str) -> list[nn.Callback]:
     """Of each kind at most one; `ModelCheckpoint` last, as it must be to save what the others have done."""
     validated = "validation_data" in fit or "validation_split" in fit
-    full = isinstance(trainer.optimizer, second_order.FullBatchOptimizer)
-    monitor = "val_loss" if validated else "loss" if full or fit["exact_loss"] else "running_loss"
+    monitor = "val_loss" if validated else "loss" if _of_full_batch(trainer) or fit["exact_loss"] else "running_loss"
     made: list[nn.Callback] = []
-    if rng.random() < 0.3 and "lr" in trainer.optimizer.hyperparameters:
+    if rng.random() < 0.3 and _has_rate(trainer):
         made.append(construct(rng, nn.ReduceLROnPlateau, monitor=monitor, mode="min", patience=int(rng.integers(0, 3)), threshold=0.1))
     if rng.random() < 0.3:
         made.append(construct(rng, nn.EarlyStopping, monitor=monitor, mode="min", patience=int(rng.integers(1, 5))))
