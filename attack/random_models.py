@@ -50,7 +50,9 @@ class Setup(NamedTuple):
     callbacks: list[nn.Callback]
 
 
-def draw(seed: int, *, large: bool = False, dtype: str | None = None, folder: str = ".") -> Setup:
+def draw(
+    seed: int, *, large: bool = False, dtype: str | None = None, folder: str = ".", before_output: nn.Layer | None = None
+) -> Setup:  # fmt: skip
     """The configuration of this seed.
 
     Parameters
@@ -62,6 +64,8 @@ def draw(seed: int, *, large: bool = False, dtype: str | None = None, folder: st
         That of the model; drawn by default.
     folder : str
         Where callbacks write.
+    before_output : optional
+        A layer to be put in before the output layer.
     """
     rng = np.random.default_rng(seed)
     kind = str(rng.choice(["rows", "rows", "rows", "steps", "sparse"]))
@@ -69,10 +73,11 @@ def draw(seed: int, *, large: bool = False, dtype: str | None = None, folder: st
     X = _inputs(rng, kind, rows, large)
     loss = construct(rng, LOSSES[_one(rng, LOSSES)])
     outputs = int(rng.integers(1 + (loss.name in OF_SEVERAL), 6))
-    model = nn.Sequential(
-        _layers(rng, kind, _shape(X), loss.name, outputs, large), _shape(X), dtype=dtype or str(rng.choice(["float32", "float64"])),
-        seed=int(rng.integers(100)),
-    )  # fmt: skip
+    last = TARGETS[loss.name][0]
+    layers = _layers(rng, kind, _shape(X), large) + [before_output] * bool(before_output)
+    layers += [nn.Dense(outputs), *([last()] if last else [])]
+    precision, model_seed = str(rng.choice(["float32", "float64"])), int(rng.integers(100))
+    model = nn.Sequential(layers, _shape(X), dtype=dtype or precision, seed=model_seed)
     y = _targets(rng, loss.name, rows, model.output_shape[-1])
     _add_scalers(rng, model, X, y, loss.name)
     trainer = _trainer(rng, model, loss, y)
@@ -125,15 +130,14 @@ def _add_scalers(rng: Random, model: nn.Sequential, X: Any, y: Array, loss: str)
 # ---- the network
 
 
-def _layers(rng: Random, kind: str, shape: tuple[int, ...], loss: str, outputs: int, large: bool) -> list[nn.Layer]:
-    """Layers that fit on each other, and an output layer that the loss takes. One that does not fit is left out."""
+def _layers(rng: Random, kind: str, shape: tuple[int, ...], large: bool) -> list[nn.Layer]:
+    """Layers that fit on each other. One that does not fit is left out."""
     layers: list[nn.Layer] = []
     if kind == "sparse":
         layers = _extended(rng, layers, shape, nn.SparseDense, large)
     for _ in range(int(rng.integers(0, LAYERS_MOST + 1))):
         layers = _extended(rng, layers, shape, LAYERS[_one(rng, LAYERS)], large)
-    last = TARGETS[loss][0]
-    return [*layers, nn.Dense(outputs), *([last()] if last else [])]
+    return layers
 
 
 def _extended(rng: Random, layers: list[nn.Layer], shape: tuple[int, ...], cls: type, large: bool) -> list[nn.Layer]:
