@@ -116,7 +116,7 @@ def resume(plan: Plan, *, at: float, elsewhere: bool) -> str:
     shutil.copytree("first", "second")
     left = plan.epochs - first.trainer.epochs_done
     if not left:
-        return "Ctrl-C after all epochs"
+        return f"{plan.way}, the last"
     if plan.way == WITHIN or isinstance(first.trainer.optimizer, ScipyMinimize):
         with _inside("first"):
             _go_on(first, left)
