@@ -23,6 +23,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +38,7 @@ from attack.random_models import Setup, draw
 from nncore.program import compiled
 from nncore.second_order import FullBatchOptimizer, ScipyMinimize
 
-__all__ = ["case", "resume"]
+__all__ = ["Plan", "case", "continued", "ctrl_c", "resume", "setup_of", "stop"]
 
 Array = NDArray[Any]
 
@@ -46,6 +47,7 @@ BY_CALLBACK = ("saved by a callback", AFTER)
 WAYS = (*BY_CALLBACK, "saved after fit", WITHIN)
 MOST_EPOCHS = 6
 ELSEWHERE = 0.03  # how often another process continues
+QUESTION = 0.06  # seconds after which a run has asked whether to stop
 SAVED = "saved"  # the checkpoint that another trainer continues from
 
 
@@ -61,7 +63,7 @@ class PressAfter(nn.Callback):
 
 
 class PressWithin(nn.Layer):
-    """The identity, which counts its passes. In pass number ``at`` Ctrl-C is pressed twice: the step under way is the last."""
+    """The identity, which counts its passes. In pass number ``_at`` Ctrl-C is pressed twice, which gives up the step under way."""
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name)
@@ -72,6 +74,7 @@ class PressWithin(nn.Layer):
         if self._passes == self._at:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
+            time.sleep(QUESTION)
         return x
 
     def backward(self, dy: Array) -> Array:
@@ -91,7 +94,7 @@ def case(rng: np.random.Generator) -> str:
     """Stop one random training, and continue it."""
     epochs = int(rng.integers(2, MOST_EPOCHS + 1))
     plan = Plan(int(rng.integers(2**62)), str(rng.choice(WAYS)), epochs, int(rng.integers(1, epochs)))
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), _ctrl_c():
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder), ctrl_c():
         return resume(plan, at=float(rng.random()), elsewhere=bool(rng.random() < ELSEWHERE))
 
 
@@ -106,13 +109,13 @@ def resume(plan: Plan, *, at: float, elsewhere: bool) -> str:
     elsewhere : bool
         Continue in a process of its own.
     """
-    through, first = _setup(plan), _setup(plan)
+    through, first = setup_of(plan), setup_of(plan)
     with _inside("through"):
         outcome = trained(through.trainer, through.X, through.y, epochs=plan.epochs, **through.fit, callbacks=through.callbacks)
     if outcome != "trained" or through.trainer.epochs_done <= plan.stop:
         return f"{outcome}, but not stopped"
     with _inside("first"):
-        _stop(plan, first, 1 + int(at * _passes(through)))
+        stop(plan, first, 1 + int(at * _passes(through)))
     shutil.copytree("first", "second")
     left = plan.epochs - first.trainer.epochs_done
     if not left:
@@ -130,7 +133,7 @@ def resume(plan: Plan, *, at: float, elsewhere: bool) -> str:
 
 def continued(plan: Plan, left: int) -> Bits:
     """What a new trainer makes of the checkpoint in the folder "second"."""
-    second = _setup(plan)
+    second = setup_of(plan)
     with _inside("second"):
         second.trainer.restore(SAVED)
         second.trainer.fit(second.X, second.y, epochs=left, **second.fit, callbacks=second.callbacks)
@@ -147,7 +150,7 @@ def _elsewhere(plan: Plan, left: int) -> Bits:
     return bits
 
 
-def _setup(plan: Plan) -> Setup:
+def setup_of(plan: Plan) -> Setup:
     """The training, whose callbacks write into the folder in which it runs."""
     setup = draw(plan.seed, before_output=PressWithin() if plan.way == WITHIN else None)
     callbacks = setup.callbacks
@@ -162,7 +165,7 @@ def _passes(setup: Setup) -> int:
     return max([layer._passes for layer in setup.trainer.model.layers if isinstance(layer, PressWithin)], default=0)
 
 
-def _stop(plan: Plan, setup: Setup, at: int) -> None:
+def stop(plan: Plan, setup: Setup, at: int) -> None:
     """Train until the stop, after which there is a checkpoint."""
     trainer, callbacks, epochs = setup.trainer, setup.callbacks, plan.epochs if plan.way.startswith("Ctrl-C") else plan.stop
     if plan.way == AFTER:
@@ -210,7 +213,7 @@ def _inside(folder: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _ctrl_c() -> Iterator[None]:
+def ctrl_c() -> Iterator[None]:
     """Python's own handler of Ctrl-C."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
