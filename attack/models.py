@@ -1,8 +1,8 @@
 """Random models: every promise about a model that can be checked without knowing the model.
 
-The outputs are those of the NumPy twins; the gradient is that of the loss, by central differences; the products with the Hessian
-are differences of gradients, symmetric, and those with the Gauss-Newton matrix nonnegative; a training ends with finite numbers
-or is refused before it begins; files give back the same bits; a batch is predicted as its parts.
+The outputs are those of the NumPy twins; the gradient is that of the loss, by central differences; the products with the
+Hessian are differences of gradients, symmetric, and those with the Gauss-Newton matrix nonnegative; a training ends with finite
+numbers or is refused before it begins; files give back the same bits; a batch is predicted as its parts.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Random configurations of everything that a training is made of, drawn from the registries.
 
-`draw` makes a trainer, its data and the arguments of ``fit`` from a seed. The same seed gives the same configuration again, also
-in another process. What does not go together is drawn too, if rarely: such a training must be refused before it has begun.
+`draw` makes a trainer, its data and the arguments of ``fit`` from a seed. The same seed gives the same configuration again,
+also in another process. What does not go together is drawn too, if rarely: such a training must be refused before it has begun.
 """
 
 from __future__ import annotations
@@ -154,9 +154,9 @@ def _extended(rng: Random, layers: list[nn.Layer], shape: tuple[int, ...], cls: 
 
 
 def _trainer(rng: Random, model: nn.Sequential, loss: nn.losses.Loss, y: Array) -> nn.Trainer:
-    """An argument that does not go with the others is left out."""
+    """An argument that does not go with the others is left out, and an optimizer that does not go with the model replaced."""
     optimizer, taken = _optimizer(rng), {"seed": int(rng.integers(100))}
-    if isinstance(optimizer, nn.PathSGD) and not _takes(model, loss, optimizer):
+    if not _takes(model, loss, optimizer):
         optimizer = nn.SGD(lr=0.01)
     for name, value in _arguments(rng, model, y).items():
         if _takes(model, loss, optimizer, **taken, **{name: value}):
@@ -259,7 +259,8 @@ def _callbacks(rng: Random, trainer: nn.Trainer, fit: dict[str, Any], folder: st
     monitor = "val_loss" if validated else "loss" if _of_full_batch(trainer) or fit["exact_loss"] else "running_loss"
     made: list[nn.Callback] = []
     if rng.random() < 0.3 and _has_rate(trainer):
-        made.append(construct(rng, nn.ReduceLROnPlateau, monitor=monitor, mode="min", patience=int(rng.integers(0, 3)), threshold=0.1))
+        given = {"patience": int(rng.integers(0, 3)), "threshold": 0.1}
+        made.append(construct(rng, nn.ReduceLROnPlateau, monitor=monitor, mode="min", **given))
     if rng.random() < 0.3:
         made.append(construct(rng, nn.EarlyStopping, monitor=monitor, mode="min", patience=int(rng.integers(1, 5))))
     if rng.random() < 0.3:

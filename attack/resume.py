@@ -1,14 +1,15 @@
 """A training that is stopped, saved, and continued by another trainer has the bits of one that was never stopped.
 
-It is stopped after an epoch, by the end of ``fit`` or by Ctrl-C, or within one, by Ctrl-C. The other trainer is made anew, sometimes in
-a process of its own. Compared are parameters, state, the optimizer's state, history, predictions, and the files that callbacks write.
+It is stopped after an epoch, by the end of ``fit`` or by Ctrl-C, or within one, by Ctrl-C. The other trainer is made anew,
+sometimes in a process of its own. Compared are parameters, state, the optimizer's state, history, predictions, and the files
+that callbacks write.
 
 What is documented not to continue so is not left out but compared otherwise:
 
-- `EarlyStopping` with ``restore_best`` puts the best parameters in place where ``fit`` ends. With it the checkpoint is the one that
-  `ModelCheckpoint` has written within ``fit``, not one that is saved afterwards.
-- Ctrl-C within an epoch leaves its steps in place, and the epoch does not count: the next ``fit`` begins it anew. So the restored
-  trainer must have the bits of the interrupted one that goes on, not those of one without Ctrl-C.
+- `EarlyStopping` with ``restore_best`` puts the best parameters in place where ``fit`` ends. With it the checkpoint is the one
+  that `ModelCheckpoint` has written within ``fit``, not one that is saved afterwards.
+- Ctrl-C within an epoch leaves its steps in place, and the epoch does not count: the next ``fit`` begins it anew. So the
+  restored trainer must have the bits of the interrupted one that goes on, not those of one without Ctrl-C.
 - `ScipyMinimize` begins anew in every ``fit``: again, the restored trainer must have the bits of the one that goes on.
 """
 
@@ -63,7 +64,7 @@ class PressAfter(nn.Callback):
 
 
 class PressWithin(nn.Layer):
-    """The identity, which counts its passes. In pass number ``_at`` Ctrl-C is pressed twice, which gives up the step under way."""
+    """The identity, which counts its passes. In pass ``_at`` Ctrl-C is pressed twice, which gives up the step under way."""
 
     def __init__(self, *, name: str | None = None) -> None:
         super().__init__(name=name)

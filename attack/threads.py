@@ -1,7 +1,7 @@
 """The same training on 1 to 8 threads: the same bits of everything.
 
-A forked process runs nncore on one thread only, as the threads of OpenMP do not survive a fork. So the trainings run in a process of
-their own for each process of cases, started afresh: ``python -m attack.threads`` reads seeds, and writes what came of each.
+A forked process runs nncore on one thread only, as the threads of OpenMP do not survive a fork. So each process of cases has
+another for its trainings that is started afresh: ``python -m attack.threads`` reads seeds, and writes what came of each.
 """
 
 from __future__ import annotations

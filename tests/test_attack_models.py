@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ from nncore.data.scaling import SCALERS
 from nncore.export import steps
 
 CLASSES: list[type] = [
-    *layers.LAYERS.values(), *losses.LOSSES.values(), *optimizers.OPTIMIZERS.values(), *optimizers.WRAPPERS.values(), nn.PathSGD,
-    *second_order.OPTIMIZERS.values(), *SCALERS.values(), *nn.data.TRANSFORMS.values(), *samplers.SAMPLERS.values(),
+    *layers.LAYERS.values(), *losses.LOSSES.values(), *optimizers.OPTIMIZERS.values(), *optimizers.WRAPPERS.values(),
+    nn.PathSGD, *second_order.OPTIMIZERS.values(), *SCALERS.values(), *nn.data.TRANSFORMS.values(), *samplers.SAMPLERS.values(),
     *random_models.REGULARIZERS, *random_models.CONSTRAINTS, *random_models.CLIPS,
 ]  # fmt: skip
+LONG_RUN = 0  # a seed whose steps run on several threads, and take some time
 needs_openmp = pytest.mark.skipif(not program.has_openmp(), reason="built without OpenMP")
 
 
@@ -52,7 +53,14 @@ def test_every_schedule_is_drawn() -> None:
 def parts_of(setup: random_models.Setup) -> Iterator[type]:
     """The classes of all parts of a training."""
     trainer, optimizer = setup.trainer, setup.trainer.optimizer
-    parts: list[Any] = [*trainer.model.layers, trainer.loss, optimizer, setup.fit.get("sampler"), *setup.callbacks, trainer.clip]
+    parts: list[Any] = [
+        *trainer.model.layers,
+        trainer.loss,
+        optimizer,
+        *setup.callbacks,
+        trainer.clip,
+        setup.fit.get("sampler"),
+    ]
     while "optimizer" in vars(optimizer):
         optimizer = optimizer.optimizer
         parts.append(optimizer)
@@ -84,6 +92,11 @@ def test_a_random_model(number: int) -> None:
     pool.once(models.case, 0, number)
 
 
+def check_all(cases: Iterable[Any], check: Callable[[Any], Any]) -> None:
+    for each in cases:
+        check(each)
+
+
 def setups() -> list[random_models.Setup]:
     return [random_models.draw(seed, dtype="float64") for seed in range(12)]
 
@@ -91,12 +104,10 @@ def setups() -> list[random_models.Setup]:
 @pytest.mark.parametrize("kind", [steps.Dense, steps.Activation])
 def test_another_forward_pass_is_told(kind: type, monkeypatch: pytest.MonkeyPatch) -> None:
     own = twin.TWINS[kind]
-    for setup in setups():
-        models.check_twin(setup)
+    check_all(setups(), models.check_twin)
     monkeypatch.setitem(twin.TWINS, kind, lambda h, step: own(h, step) * (1 + 1e-6))
     with pytest.raises(AssertionError, match="from its twin"):
-        for setup in setups():
-            models.check_twin(setup)
+        check_all(setups(), models.check_twin)
 
 
 def test_another_gradient_and_another_hessian_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +125,7 @@ def test_another_gradient_and_another_hessian_are_told(monkeypatch: pytest.Monke
     product = nn.Sequential.hessian_vector_product
     monkeypatch.setattr(nn.Sequential, "hessian_vector_product", lambda *args: 1.01 * product(*args))
     with pytest.raises(AssertionError, match=r"Hv is .* off"):
-        for other in setups():
-            models.check_curvature(other, rng)
+        check_all(setups(), lambda setup: models.check_curvature(setup, rng))
 
 
 # ---- threads
@@ -149,8 +159,7 @@ def test_bits_that_depend_on_threads_are_told(monkeypatch: pytest.MonkeyPatch) -
     draw = random_models.draw
     monkeypatch.setattr(threads, "draw", lambda *args, **given: with_callback(draw(*args, **given), Sum()))
     with pytest.raises(AssertionError, match=r"one thread and \d: different bits in history.sum"):
-        for seed in range(6):
-            threads.run(seed)
+        check_all(range(6), threads.run)
 
 
 def with_callback(setup: random_models.Setup, callback: nn.Callback) -> random_models.Setup:

@@ -1,7 +1,7 @@
 """Resume is never stopped: a random training that ends anywhere and is continued elsewhere has the bits of one that did not.
 
-`attack.resume` draws the trainings and says what is compared; ``python -m attack resume`` runs any number. What is documented not to
-continue with the same bits is stated here, one test for each.
+`attack.resume` draws the trainings and says what is compared; ``python -m attack resume`` runs any number. What is documented
+not to continue with the same bits is stated here, one test for each.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def test_a_state_that_is_not_restored_is_told(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_early_stopping_that_restores_the_best_epoch_ends_fit_with_other_parameters() -> None:
-    """A trainer saved after ``fit`` has the best parameters; `ModelCheckpoint` within ``fit`` has those that training goes on from."""
+    """A trainer saved after ``fit`` has the best parameters, `ModelCheckpoint` those that training goes on from."""
     X, y = classes()
     trainer = everything("ema", "batch norm", clip=None)
     trainer.optimizer.lr = 0.5
