@@ -36,6 +36,7 @@ CLIPS = (nn.ClipValue, nn.ClipNorm, nn.ClipGlobalNorm)
 ROWS, MANY_ROWS = (2, 3, 8, 9, 16, 17, 33, 40, 61), (65, 97, 130, 257, 400, 600)
 WIDE = (33, 47, 64, 65, 100, 129, 200, 257, 300)  # over the sizes of panels, tiles and vectors
 LAYERS_MOST = 5
+MOST_PARAMETERS = 1000  # of models for second-order methods, of which many solve equations of this size
 METRICS = ("accuracy", "huber", "mean_absolute_error", "mean_squared_error")
 OF_SEVERAL = ("softmax_cross_entropy", "kl_divergence")  # which need two outputs
 
@@ -156,7 +157,8 @@ def _extended(rng: Random, layers: list[nn.Layer], shape: tuple[int, ...], cls: 
 def _trainer(rng: Random, model: nn.Sequential, loss: nn.losses.Loss, y: Array) -> nn.Trainer:
     """An argument that does not go with the others is left out, and an optimizer that does not go with the model replaced."""
     optimizer, taken = _optimizer(rng), {"seed": int(rng.integers(100))}
-    if not _takes(model, loss, optimizer):
+    slow = isinstance(optimizer, second_order.FullBatchOptimizer) and model.parameters.size > MOST_PARAMETERS
+    if slow or not _takes(model, loss, optimizer):
         optimizer = nn.SGD(lr=0.01)
     for name, value in _arguments(rng, model, y).items():
         if _takes(model, loss, optimizer, **taken, **{name: value}):
