@@ -67,7 +67,7 @@ agreement:  ## the tests that compare with PyTorch and Keras, in an environment 
 	$(AGREEMENT)/bin/python -m pytest -m agreement
 
 # The subjects that there are: attack/pool.py says what one is.
-ATTACKS := files calls
+ATTACKS := files calls models
 
 sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer and UBSan
 	$(BIN)/python tests/sanitize.py

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from pathlib import Path
 
 from attack import pool
 
-SUBJECTS = ("files", "calls", "models")
+SUBJECTS = ("files", "calls", "models", "threads", "resume")
+sys.path.append(str(Path(__file__).parents[1] / "tests"))  # models are drawn with its helpers
 
 
 def main() -> int:
@@ -24,11 +26,14 @@ def main() -> int:
     seconds = 60.0 if options.cases is None and options.seconds is None else options.seconds
     failed = 0
     for name in options.subjects:
-        case = importlib.import_module(f"attack.{name}").case
+        subject = importlib.import_module(f"attack.{name}")
+        case, limit = subject.case, getattr(subject, "LIMIT", 20.0)
         if options.case is not None:
             print(f"{name} {options.case}: {pool.once(case, options.seed, options.case)}")
             continue
-        report = pool.run(case, seed=options.seed, cases=options.cases, seconds=seconds, processes=options.processes)
+        report = pool.run(
+            case, seed=options.seed, cases=options.cases, seconds=seconds, processes=options.processes, limit=limit
+        )  # fmt: skip
         print(report, flush=True)
         failed += report.failures.total()
     return int(failed > 0)
