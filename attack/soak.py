@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import gc
+import mmap
 import os
 import pickle
 import signal
@@ -200,15 +202,32 @@ WEIGHTS = {
 }  # fmt: skip
 
 
+class Heap(ctypes.Structure):
+    """``struct mallinfo2`` of glibc."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    ]
+
+
+clear_caches = sys._clear_internal_caches if sys.version_info >= (3, 13) else sys._clear_type_cache
+mallinfo = ctypes.CDLL(None).mallinfo2
+mallinfo.restype = Heap
+
+
 def held() -> dict[str, int]:
-    """What the process holds, after a collection: memory in KiB, files, threads, mappings, Python's objects and blocks."""
+    """What the process holds: memory in KiB, files, threads, mappings, Python's objects and blocks, bytes of ``malloc``."""
     gc.collect()
-    lines = Path("/proc/self/smaps_rollup").read_text().splitlines()[1:]
-    memory = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    clear_caches()  # of attributes of types: they keep names, and take hundreds of fits to fill
+    proc, heap = Path("/proc/self"), mallinfo()
+    memory = {line.split(":")[0]: int(line.split()[1]) for line in (proc / "smaps_rollup").read_text().splitlines()[1:]}
     return {
-        "rss": memory["Rss"], "pss": memory["Pss"], "files": len(os.listdir("/proc/self/fd")),
-        "threads": len(os.listdir("/proc/self/task")), "mappings": Path("/proc/self/maps").read_text().count("\n"),
-        "objects": len(gc.get_objects()), "blocks": sys.getallocatedblocks(),
+        "rss": memory["Rss"], "pss": memory["Pss"],
+        "virtual": int((proc / "statm").read_text().split()[0]) * mmap.PAGESIZE >> 10,
+        "mappings": (proc / "maps").read_text().count("\n"), "files": len(os.listdir(proc / "fd")),
+        "threads": len(os.listdir(proc / "task")), "objects": len(gc.get_objects()), "blocks": sys.getallocatedblocks(),
+        "heap": heap.uordblks + heap.hblkhd,
     }  # fmt: skip
 
 
@@ -217,13 +236,13 @@ def use(soak: Soak, fits: int, seconds: float, seed: int) -> Table:
     rng, start, done, sample = np.random.default_rng(seed), time.monotonic(), 0, 0
     names, weights = list(WEIGHTS), np.array(list(WEIGHTS.values())) / sum(WEIGHTS.values())
     table = {name: np.zeros(SAMPLES, dtype=np.int64) for name in ("seconds", "fits", *held())}  # now: a list would grow
-    print("".join(f"{name:>10}" for name in table))
+    print("".join(f"{name:>11}" for name in table))
     while (share := max(done / fits, (time.monotonic() - start) / seconds)) < 1:
         if share >= sample / SAMPLES:
             for name, value in {"seconds": time.monotonic() - start, "fits": done, **held()}.items():
                 table[name][sample] = value
             if sample % (SAMPLES // 20) == 0 or sample == SAMPLES - 1:
-                print("".join(f"{column[sample]:>10}" for column in table.values()), flush=True)
+                print("".join(f"{column[sample]:>11}" for column in table.values()), flush=True)
             sample += 1
         done += getattr(soak, rng.choice(names, p=weights))(int(rng.integers(1 << 20)))
     print(f"{done} fits in {time.monotonic() - start:.0f} s")
