@@ -2,8 +2,8 @@
 
 The process fits, loads, saves, predicts, forks, trains in threads, is interrupted and gets exceptions, in random order. Its
 memory, files, threads, mappings and objects are measured in between. It is flat if, after a warm-up, the median of each in the
-last tenth of the time is at most 1 % above that in the first tenth. The resident set may shrink: the kernel drops pages of files,
-such as code, where memory is short. Anonymous memory may not.
+last tenth of the time is at most 1 % above that in the first one. The resident set may shrink, since the kernel drops pages of
+files, such as code, where memory is short. Anonymous memory may not.
 """
 
 from __future__ import annotations
