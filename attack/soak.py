@@ -33,7 +33,8 @@ import nncore as nn
 SAMPLES = 100
 WARM_UP = 0.1  # of the samples
 LARGEST_CHANGE = 0.01
-UNJUDGED = ("seconds", "fits", "pss", "virtual")  # pss depends on other processes, addresses on the number of malloc's arenas
+# Other processes change pss, malloc's arenas the addresses; threads of OpenMP come and go, and their stacks are mappings.
+UNJUDGED = ("seconds", "fits", "pss", "virtual", "threads")
 Column = NDArray[np.int64]
 Table = dict[str, Column]
 
