@@ -349,7 +349,7 @@ def test_a_file_that_can_only_be_read(tmp_path: Path, runs: int) -> None:
     with path.open("r+b") as file:
         file.seek(18)  # the version that may write
         file.write(b"\3")
-    with pytest.raises(ValueError, match=r"or a new one, got .*sweep.db': attempt to write a readonly database$"):
+    with pytest.raises(OSError, match=r"attempt to write a readonly database: '.*sweep.db'$"):
         sweep({"a": [1, 2][:runs]}, make=lambda a: {"loss": a}, file=path)
 
 

@@ -35,8 +35,8 @@ BEAT = 10.0  # seconds between two signs of life
 WAIT = 60.0  # seconds to wait for another process that writes
 LOCAL = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}  # file systems
 OF_THE_PLACE = {  # errors that say nothing of the content of the file
-    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_INTERRUPT,
-    sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
 }  # fmt: skip
 SYSTEM = {  # the operating system's numbers for errors of SQLite
     sqlite3.SQLITE_BUSY: errno.EBUSY, sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES,
@@ -139,8 +139,7 @@ class Store:
             code = _code(error)
             if not code:  # a mistake of the caller's, not of the file
                 raise
-            writable = os.access(self.path, os.W_OK) and os.access(self.path.parent, os.W_OK)
-            if code in OF_THE_PLACE or (code == sqlite3.SQLITE_READONLY and not writable):
+            if code in OF_THE_PLACE:
                 raise OSError(SYSTEM.get(code, errno.EIO), str(error), str(self.path)) from error
             self._refuse(f": {clipped(error)}", error)
 
