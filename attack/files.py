@@ -13,6 +13,7 @@ import json
 import os
 import sqlite3
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,10 @@ def model(rng: Rng) -> str:
 def check_model(loaded: nn.Sequential) -> None:
     """It predicts, from zeros and from large numbers."""
     for value in (0.0, 1e30):
-        outputs = loaded.predict(np.full((3, *loaded.input_shape), value, loaded.dtype))
+        with refusal("the output of the model must be finite") as outcome:  # by a scaler of targets
+            outputs = loaded.predict(np.full((3, *loaded.input_shape), value, loaded.dtype))
+        if outcome:
+            continue
         if outputs.shape != (3, *loaded.output_shape) or outputs.dtype != loaded.dtype:
             raise AssertionError(f"outputs must be {loaded.output_shape}, got {outputs.shape} of {outputs.dtype}")
 
@@ -138,9 +142,8 @@ def training(rng: Rng) -> str:
         raise AssertionError("read and saved again, the bytes are others")
     if rng.random() < 0.3:
         size = None if name in ("lbfgs", "marquardt", "newton", "scipy") else 8
-        with contextlib.suppress(
-            ArithmeticError, ValueError
-        ):  # valid numbers too large for a step, an optimizer that takes all rows
+        # valid numbers too large for a step, also of some members, an optimizer that takes all rows
+        with contextlib.suppress(ArithmeticError, ValueError), warnings.catch_warnings(action="ignore", category=UserWarning):
             trainer.fit(*data_of(trainer), epochs=1, batch_size=size, verbose=0, **arguments())
     return "loaded"
 
@@ -187,8 +190,13 @@ def sweep(rng: Rng) -> str:
         connection.commit()
         connection.close()
     try:
-        with refusal(str(path)) as outcome:
-            table = _swept(path)
+        try:
+            with refusal(str(path)) as outcome:
+                table = _swept(path)
+        except OSError as error:  # a file of a later version can only be read
+            if not str(error).endswith(f"readonly database: {str(path)!r}"):
+                raise
+            return "refused by SQLite"
         if outcome:
             return outcome[0]
         if len(table) != 3:

@@ -187,7 +187,10 @@ def about(rng: Rng, content: bytes, other: bytes) -> bytes:
     header, value, data = mine
     for _ in range(int(rng.geometric(0.7))):
         value = tree(rng, value, theirs[1])
-    header["__metadata__"]["about"] = text(rng, value)
+    try:
+        header["__metadata__"]["about"] = text(rng, value)
+    except ValueError:  # a value that has become a part of itself
+        return flip(rng, content, other)
     return packed(json.dumps(header), data)
 
 
