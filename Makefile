@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := pyproject.toml setup.py $(shell find src -name '*.py' -o -name '*.pyx' -o -name '*.pxi' -o -name '*.[ch]' | grep -v program.c)
 
-.PHONY: demo dev test lint lint-javascript agreement serial wheel sanitize bench bench-kernels docs clean
+.PHONY: demo dev test lint lint-javascript agreement serial wheel sanitize tsan soak fuzz kills bench bench-kernels docs clean
 
 demo: $(VENV)/installed-demo  ## train on handwritten digits, print a table, write demo.png
 	$(BIN)/python examples/demo.py
@@ -66,8 +66,23 @@ agreement:  ## the tests that compare with PyTorch and Keras, in an environment 
 	$(MAKE) VENV=$(AGREEMENT) $(AGREEMENT)/installed-agreement
 	$(AGREEMENT)/bin/python -m pytest -m agreement
 
+# The subjects that there are: attack/pool.py says what one is.
+ATTACKS := files calls models
+
 sanitize: $(VENV)/installed-sanitize  ## the kernel tests under AddressSanitizer and UBSan
-	$(BIN)/python tests/sanitize.py
+	$(BIN)/python tests/sanitize.py address
+
+tsan: $(VENV)/installed-sanitize  ## tests with threads under ThreadSanitizer
+	$(BIN)/python tests/sanitize.py thread
+
+soak: $(VENV)/installed-test  ## 100,000 fits and all else in one process, whose memory must stay the same
+	$(BIN)/python -m attack.soak --fits 100000 --seconds 3600 --seed 0
+
+fuzz: $(VENV)/installed-test  ## damaged files and bad arguments at random, five minutes each
+	$(BIN)/python -m attack $(ATTACKS) --seconds 300 --seed 0
+
+kills: $(VENV)/installed-test  ## for five minutes: kill -9 of everything that writes files, after which nothing is lost
+	$(BIN)/python -m attack.kills --seconds 300 --seed 0
 
 bench: $(VENV)/installed-bench
 	$(BIN)/python -m benchmarks

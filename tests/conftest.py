@@ -31,12 +31,19 @@ def keras() -> Any:
     return pytest.importorskip("tf_keras")
 
 
+@pytest.fixture
+def keras3() -> Any:
+    """Keras 3 on any backend; TensorFlow brings it."""
+    return pytest.importorskip("keras", minversion="3")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that compare with another library: they are skipped without it, and run by ``make agreement``."""
     for item in items:
-        if {"torch", "keras"} & set(getattr(item, "fixturenames", ())):
+        if {"torch", "keras", "keras3"} & set(getattr(item, "fixturenames", ())):
             item.add_marker("agreement")
             item.add_marker(pytest.mark.filterwarnings("ignore:.*torch.jit.script"))  # PyTorch's own, at its first jvp
+            item.add_marker(pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy"))  # Keras's own
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -97,12 +98,14 @@ def test_uses_are_found(code: str, uses: int) -> None:
     assert len(uses_of_the_blas(ast.parse(code), False)) == uses
 
 
+def threads() -> list[int]:
+    """Of each BLAS."""
+    import scipy.linalg  # noqa: F401  which may have its own
+
+    return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+
 def test_the_limit_covers_numpy_and_scipy_and_ends() -> None:
-    def threads() -> list[int]:
-        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
-
-    import scipy.linalg  # noqa: F401
-
     before = threads()
     with one_blas_thread():
         assert set(threads()) == {1}
@@ -113,6 +116,30 @@ def test_the_limit_covers_numpy_and_scipy_and_ends() -> None:
     with pytest.raises(ZeroDivisionError), one_blas_thread():
         raise ZeroDivisionError
     assert threads() == before
+
+
+def test_the_limit_holds_whichever_thread_sets_and_lifts_it() -> None:
+    """threadpoolctl 3.8 ignores all threads but the first that has set the number of an OpenBLAS, here this one."""
+    seen: list[list[int]] = []
+
+    def limited() -> None:
+        with one_blas_thread():
+            seen.append(threads())
+        seen.append(threads())
+
+    with threadpoolctl.threadpool_limits(2, "blas"), ThreadPoolExecutor(1) as pool:
+        before = threads()
+        if set(before) != {2}:
+            pytest.skip("the BLAS has one thread")
+        with one_blas_thread():
+            pass
+        pool.submit(limited).result()
+        assert seen == [[1] * len(before), before]
+        outer = one_blas_thread()
+        pool.submit(outer.__enter__).result()  # set in one thread, and lifted in another
+        assert threads() == [1] * len(before)
+        outer.__exit__(None, None, None)
+        assert threads() == before
 
 
 def test_l2_is_a_pairwise_sum() -> None:

@@ -366,6 +366,18 @@ def test_a_description_too_long_for_the_format(monkeypatch: pytest.MonkeyPatch) 
         make().save(io.BytesIO())
 
 
+@pytest.mark.parametrize("attempt", range(8))
+def test_equal_models_have_equal_files(attempt: int, tmp_path: Path) -> None:
+    """And the arrays stay aligned."""
+    contents = {content_of(make()) for _ in range(3)}
+    assert len(contents) == 1
+    (content,) = contents
+    assert struct.unpack("<Q", content[:8])[0] % 8 == 0
+    again = nn.load(io.BytesIO(content))
+    again.save(tmp_path / "é")
+    assert (tmp_path / "é").read_bytes() == content
+
+
 # Checkpoints with every number replaced by an invalid one.
 
 WRONG: list[Any] = [None, "text", [], {}, [[1]], True, -1, 2**70, 10**400, math.nan, math.inf, -math.inf, 0.5, -1.5, "../x"]
@@ -683,6 +695,20 @@ def test_a_csv_file_with_a_byte_order_mark(tmp_path: Path) -> None:
     logger.on_epoch_end(None, 2, {"loss": 0.25})
     logger.on_epoch_end(None, 3, {"loss": 0.125, "new": 1})
     assert path.read_bytes() == "epoch,loss,new\n1,0.5,\n2,0.25,\n3,0.125,1\n".encode("utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['epoch,loss\n1,0.5\n"2,0.25\n', 'epoch,"loss\n', "epoch,loss\n1," + "9" * 200_000 + "\n"],
+    ids=["row", "header", "long"],
+)
+def test_a_csv_file_that_would_swallow_rows(text: str, tmp_path: Path) -> None:
+    """Refused before training: what follows an open quote belongs to its cell, and Python reads no cell of this length."""
+    path = tmp_path / "log.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match="path must be a CSV file in UTF-8 to append to"):
+        nn.CSVLogger(path, append=True).on_train_begin(None)
+    assert path.read_text() == text
 
 
 def test_csv_rows_are_written_atomically(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,7 +24,7 @@ FLOORS = [  # docs/design/index.rst describes them in this order
     {"data", "distributed", "figures", "initializers", "schedules"},
     {"program"},
     {"layers", "losses", "optimizers", "samplers"},
-    {"constraints", "export", "history", "regularizers"},
+    {"constraints", "export", "history", "interop", "regularizers"},
     {"model"},
     {"callbacks"},
     {"second_order"},
@@ -113,4 +113,4 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=True
     )
-    assert not {"scipy", "matplotlib", "tqdm", "pandas", "sklearn"} & set(done.stdout.split())
+    assert not {"scipy", "matplotlib", "tqdm", "pandas", "sklearn", "h5py"} & set(done.stdout.split())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import decimal
 import json
+import math
 import os
 import re
 import subprocess
@@ -353,3 +355,160 @@ def test_an_error_within_a_property_is_raised() -> None:
 
     with pytest.raises(AttributeError, match="own words"):
         Own([nn.Dense(1)], input_shape=2).fit  # noqa: B018
+
+
+# What attacks with random arguments found: errors that came from within, and named nothing.
+
+MODEL = nn.Sequential([nn.Dense(2)], input_shape=3, seed=0)
+ADAM_IN_EMA = nn.EMA(nn.Adam())
+TABLE = nn.SweepTable([], "loss")
+OBJECTIVE = nn.second_order.ModelObjective(MODEL, X, X[:, :2], "squared_error")
+
+
+class Shapeless:
+    """Has every attribute, and it is None."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+
+
+FOUND: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
+    "dtype of a copy": (lambda: MODEL.astype([]), ValueError, r"^dtype must be float32 or float64, got"),  # type: ignore[arg-type]
+    "dtype of a state": (lambda: nn.Adam().init_state(3, "inf"), TypeError, "^dtype must be float32 or float64, got 'inf'$"),
+    "dtype of weights": (
+        lambda: nn.initializers.Zeros()((2, 3), np.random.default_rng(0), X), TypeError, "^dtype must be float32 or",
+    ),
+    "shape of weights": (
+        lambda: nn.initializers.Zeros()("a", np.random.default_rng(0)), TypeError, "^shape must hold real numbers",
+    ),
+    "fraction as shape": (
+        lambda: nn.initializers.Zeros()((2.5, 3), np.random.default_rng(0)), TypeError, "^shape must be a whole",
+    ),
+    "layer": (lambda: MODEL[np.zeros(3)], KeyError, "no layer ndarray"),  # type: ignore[index]
+    "number of a layer": (lambda: MODEL[2**70], IndexError, "^no layer 1180591620717411303424: there are 1$"),
+    "config": (lambda: nn.Adam().configure([1]), TypeError, r"^config must be a mapping, got \[1\]$"),  # type: ignore[arg-type]
+    "config of a wrapper": (lambda: ADAM_IN_EMA.configure(3), TypeError, "^config must be a mapping, got 3$"),  # type: ignore[arg-type]
+    "config of SciPy": (
+        lambda: nn.second_order.ScipyMinimize().configure(3), TypeError, "^config must be a mapping, got 3$",  # type: ignore[arg-type]
+    ),
+    "name in a config": (lambda: nn.Adam().configure({None: 1}), TypeError, "^Adam has no argument None"),  # type: ignore[dict-item]
+    "steps": (lambda: nn.Adam().hyper_values("a"), TypeError, "^steps must be .* got 'a'$"),  # type: ignore[arg-type]
+    "steps of a wrapper": (lambda: ADAM_IN_EMA.hyper_values(2**300), ValueError, "^steps must be .* got 20370359"),
+    "resume": (lambda: nn.SGD().minimize(nn.landscapes.Beale(), [0, 1], 1, resume=X), TypeError, "^resume must be"),  # type: ignore[arg-type]
+    "x0": (lambda: nn.SGD().minimize(nn.landscapes.Beale(), [[1], [2, 3]], 1), ValueError, "^x0 must be an array"),
+    "epoch": (lambda: nn.History().row("a"), TypeError, "^epoch must be a whole number, got 'a'$"),  # type: ignore[arg-type]
+    "row": (lambda: nn.History().append(X), TypeError, "^row must be a mapping, got ndarray"),  # type: ignore[arg-type]
+    "columns": (lambda: nn.History.from_dict(3.0), TypeError, "^columns must be a mapping, got 3.0$"),  # type: ignore[arg-type]
+    "column": (lambda: nn.History().extend({"a": 3}), TypeError, "^column 'a' must be a sequence of numbers"),  # type: ignore[dict-item]
+    "members": (lambda: nn.EnsembleHistory("0"), TypeError, "^members must be .* got '0'$"),  # type: ignore[arg-type]
+    "member": (lambda: nn.EnsembleHistory(2).member([]), TypeError, r"^number must be that of a member"),  # type: ignore[arg-type]
+    "column of members": (lambda: nn.EnsembleHistory(2).last([]), KeyError, "no column"),  # type: ignore[arg-type]
+    "member of bags": (lambda: nn.Bags().rows(X, 3), TypeError, "^member must be"),  # type: ignore[arg-type]
+    "examples of folds": (lambda: nn.Folds().rows(0, (1, 2)), TypeError, "^examples must be"),  # type: ignore[arg-type]
+    "numbers": (lambda: nn.Ensemble(MODEL, 2).take(np.array(1)), TypeError, "^numbers must be those of members"),
+    "runs": (lambda: nn.SweepTable(3, "loss"), TypeError, "^runs must be those of a sweep, got 3$"),  # type: ignore[arg-type]
+    "run": (lambda: TABLE["a"], TypeError, "^a run is given by its place"),
+    "place of a run": (lambda: TABLE[2**70], IndexError, "^there is no run 1180591620717411303424"),
+    "condition": (lambda: TABLE.filter(3), TypeError, "^condition must be callable, got 3$"),  # type: ignore[arg-type]
+    "column of runs": (lambda: TABLE.sorted(X), ValueError, "^column must be one of"),  # type: ignore[arg-type]
+    "monitor": (lambda: nn.SweepTable([], 3), TypeError, "^a column must be a string, got 3$"),  # type: ignore[arg-type]
+    "seed": (lambda: nn.data.moons(seed="a"), TypeError, "^seed must be .* got 'a'$"),  # type: ignore[arg-type]
+    "seed of spirals": (lambda: nn.data.two_spirals(seed=-1), ValueError, "^seed must be .* got -1$"),
+    "seed of a check": (
+        lambda: MODEL.check_gradients(X, X[:, :2], "squared_error", seed="a"), TypeError, "^seed must be",  # type: ignore[arg-type]
+    ),
+    "seed of directions": (
+        lambda: nn.landscapes.filter_normalized_directions(MODEL, seed=math.inf), TypeError, "^seed must be",  # type: ignore[arg-type]
+    ),
+    "model of directions": (
+        lambda: nn.landscapes.filter_normalized_directions(X), TypeError, "^model must be a Sequential",  # type: ignore[arg-type]
+    ),
+    "model of a surface": (
+        lambda: nn.landscapes.loss_surface(1.0, X, X, "squared_error", directions=X), TypeError, "^model must be",  # type: ignore[arg-type]
+    ),
+    "model of an objective": (
+        lambda: nn.second_order.ModelObjective(1j, X, X, "squared_error"), TypeError, "^model must be a Seq",  # type: ignore[arg-type]
+    ),
+    "model of a penalty": (lambda: nn.L2(0.1).value("a"), TypeError, "^model must be a Sequential, got 'a'$"),  # type: ignore[arg-type]
+    "model of a gradient": (lambda: nn.L2(0.1).gradient("a"), TypeError, "^model must be a Sequential"),  # type: ignore[arg-type]
+    "theta": (lambda: OBJECTIVE.value_and_gradient(X), ValueError, r"^theta must have shape \(8,\), got \(40, 3\)$"),
+    "text as theta": (lambda: OBJECTIVE.hessian("a"), TypeError, "^theta must hold real numbers"),  # type: ignore[arg-type]
+    "f": (lambda: nn.landscapes.random_starts(X, 3), TypeError, "^f must be a Landscape"),  # type: ignore[arg-type]
+    "seed of starts": (
+        lambda: nn.landscapes.random_starts(nn.landscapes.Beale(), 3, seed=range(9)), TypeError, "^seed must",  # type: ignore[arg-type]
+    ),
+    "goal": (lambda: nn.landscapes.steps_to([1.0, 2.0], [1.0, 0.5]), ValueError, "^goal must be a number, or one for each run"),
+    "no losses": (lambda: nn.landscapes.steps_to(0.1, []), ValueError, "^losses must be at least that of the start"),
+    "noise": (lambda: nn.data.sine(noise=1e308), ValueError, "^noise must be a number in"),
+    "noise of spirals": (lambda: nn.data.two_spirals(noise=1e308), ValueError, "^noise must be a number in"),
+    "factory": (
+        lambda: nn.landscapes.search_lr(3, nn.landscapes.Beale(), [0, 1], 2), TypeError, "^factory must be callable",  # type: ignore[arg-type]
+    ),
+    "mu": (lambda: nn.landscapes.iteration_matrix(0.1, ()), TypeError, "^mu must be a finite number"),  # type: ignore[arg-type]
+    "shapes": (lambda: nn.landscapes.convergence_rate([1.0, 2.0], [1.0] * 3), ValueError, "^mu must have the shape of eta"),
+    "infinite eta": (lambda: nn.landscapes.iteration_eigenvalues(math.inf, 1), ValueError, "^eta_lambda must be finite"),
+    "no eigenvalues": (lambda: nn.landscapes.predicted_rate([], 0.1, 0), ValueError, "^eigenvalues must be at least one"),
+    "momentum": (lambda: nn.landscapes.optimal(1, 2, X), TypeError, "^momentum must be"),  # type: ignore[arg-type]
+    "a": (lambda: nn.landscapes.Rosenbrock(1e308), ValueError, "^a must be a number in"),
+    "name of an optimizer": (lambda: nn.second_order.get(X), TypeError, "^optimizer must be a name"),  # type: ignore[arg-type]
+    "names": (lambda: nn.figures.colors([3]), TypeError, "^names must be strings, got 3$"),  # type: ignore[list-item]
+    "no names": (lambda: nn.figures.colors(math.inf), TypeError, "^names must be strings, got inf$"),  # type: ignore[arg-type]
+    "ax": (lambda: nn.figures.label_ends(None), TypeError, "^ax must be axes of matplotlib, got None$"),  # type: ignore[arg-type]
+    "path of a figure": (lambda: nn.landscapes.plot_rates(3), TypeError, "^path must be a path or None, got 3$"),  # type: ignore[arg-type]
+    "paths": (lambda: nn.landscapes.plot_losses(3), TypeError, "^paths must be a mapping, got 3$"),  # type: ignore[arg-type]
+    "f of a figure": (lambda: nn.landscapes.plot_trajectories(X, {}), TypeError, "^f must be a Landscape"),  # type: ignore[arg-type]
+    "verbose": (lambda: trainer().fit(X, LABELS, verbose=X), ValueError, "^verbose must be 0, 1 or 2"),  # type: ignore[arg-type]
+    "callbacks": (lambda: trainer().fit(X, LABELS, callbacks=X), TypeError, "^callbacks must be"),  # type: ignore[arg-type]
+    "metrics": (lambda: trainer(metrics=X), (TypeError, ValueError), "metric|loss"),  # type: ignore[dict-item]
+    "training": (lambda: MODEL.forward(X, training=X), TypeError, "^training must be"),  # type: ignore[arg-type]
+    "training of activations": (lambda: MODEL.activations(X, training=X), TypeError, "^training must be"),  # type: ignore[arg-type]
+    "transposed": (lambda: MODEL.jacobian_product(X, np.ones(8), transposed=X), TypeError, "^transposed must"),  # type: ignore[arg-type]
+    "an odd X": (lambda: MODEL.predict(Shapeless()), TypeError, "^X must hold real numbers"),
+    "a signaling NaN": (lambda: MODEL.predict([[decimal.Decimal("sNaN")] * 3]), ValueError, "^X must hold real numbers, got a"),
+    "feature_names": (
+        lambda: setattr(model(), "feature_names", np.array(Shapeless(), object)), ValueError, "^feature_names must be",
+    ),
+    "columns of a selection": (lambda: nn.Select(Shapeless()), TypeError, "^columns must be"),  # type: ignore[arg-type]
+    "units": (lambda: nn.BatchNorm(units=[[1], [2, 3]]), ValueError, "^units must be"),  # type: ignore[list-item]
+    "labels": (lambda: nn.data.train_validation_split(X, [[1], [2, 3]]), ValueError, "^y must be an array"),
+    "file": (lambda: nn.sweep(lambda a: {"loss": a}, {"a": [1]}, file=X, verbose=0), TypeError, "^file must be a path"),
+    "null in a path": (lambda: nn.load("a\0"), ValueError, "^path must be the name of a file"),
+    "surrogate in a path": (lambda: nn.load("\ud800"), ValueError, "^path must be the name of a file"),
+    "null in a path to write": (lambda: MODEL.save("a\0"), ValueError, "^path must be the name of a file"),
+    "surrogate in a path to write": (lambda: MODEL.save("\ud800"), ValueError, "^path must be the name of a file"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOUND)
+def test_the_argument_is_named(case: str) -> None:
+    act, kind, words = FOUND[case]
+    with pytest.raises(kind, match=words):
+        act()
+
+
+@pytest.mark.parametrize("name", sorted(nn.schedules.SCHEDULES.keys() - {"warmup"}))  # which follows a clock
+def test_times_of_a_schedule(name: str) -> None:
+    schedule = nn.schedules.SCHEDULES[name](**arguments(nn.schedules.SCHEDULES[name]))
+    assert float(schedule.at(3)) == schedule.at(np.array([3]))[0]  # type: ignore[arg-type]
+    for value, kind in (("a", TypeError), ({}, TypeError), (-1, ValueError), (math.inf, ValueError), (10**30, ValueError)):
+        with pytest.raises(kind, match=r"^t (must|is)"):
+            schedule.at(value)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^origin must be"):
+        schedule.values(0, 3, origin=2**70)
+    with pytest.raises(ValueError, match=r"^first_step must be"):
+        schedule.values(2**70, 3)
+
+
+def test_a_minimization_that_is_refused_changes_nothing() -> None:
+    optimizer = nn.Adam()
+    optimizer.minimize(nn.landscapes.Beale(), [0.0, 1.0], 3)
+    before = repr(optimizer.state_dict())
+    with pytest.raises(TypeError, match=r"^f must be a callable"):
+        optimizer.minimize("f", [0.0, 1.0], 3)
+    assert repr(optimizer.state_dict()) == before
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    assert clipped("a\x1b[31mb\n") == "a\\x1b[31mb\\n"
+    assert clipped("µ → ∞") == "µ → ∞"

@@ -95,7 +95,11 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_source_distribution(unpacked: Path) -> None:
     """It has what compiling, the tests and the pages need; setup.py, run below, finds each header that C includes."""
-    for name in ("LICENSE", "src/nncore/_kernels/program.pyx", "packaging/smoke.py", "tests/conftest.py", "docs/conf.py"):
+    corpus = [str(path.relative_to(ROOT)) for path in (ROOT / "tests/corpus" / nn.__version__).iterdir()]
+    for name in (
+        "LICENSE", "SECURITY.md", "src/nncore/_kernels/program.pyx", "packaging/smoke.py", "tests/conftest.py", "docs/conf.py",
+        *corpus,
+    ):  # fmt: skip
         assert (unpacked / name).is_file(), name
     assert not list(unpacked.rglob("*.so"))
     assert not list(unpacked.rglob("program.c"))

@@ -141,7 +141,7 @@ def test_pytorch_agrees(name, torch):
         (lambda: s.PiecewiseConstant([3], [1, 2, 3]), ValueError, "levels must be 2 numbers .*, got"),
         (lambda: s.PiecewiseConstant([1], b"ab"), TypeError, "levels must be a list"),
         (lambda: s.OneCycle(0.1, steps=10, fraction=0.1), ValueError, "fraction must"),
-        (lambda: s.Constant(0.1).values(-1, 3), ValueError, "first_step must be an integer of at least 0"),
+        (lambda: s.Constant(0.1).values(-1, 3), ValueError, "first_step must be an integer from 0 to 2"),
         (lambda: s.Exponential(0.1, 0.9, per="epoch").values(0, 3, 0), ValueError, "steps_per_epoch"),
         (lambda: s.as_schedule({"schedule": "cosin"}), ValueError, "schedule must be .* one of constant, .*, got 'cosin'"),
         (lambda: s.as_schedule("cosine"), TypeError, "schedule must be a finite number"),

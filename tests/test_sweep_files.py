@@ -284,13 +284,18 @@ def test_files_of_others_stay_as_they_are(tmp_path: Path) -> None:
     assert len(sweep({"lr": [0.1]}, file=empty, **SMALL)) == 1
     with sqlite3.connect(empty) as connection:
         connection.execute("PRAGMA user_version=99")
-    with pytest.raises(ValueError, match="of version 99 of the format, not 2"):
+    with pytest.raises(ValueError, match="of version 99 of the format, not 2, written by a newer nncore"):
         sweep({"lr": [0.1]}, file=empty, **SMALL)
 
 
 @pytest.mark.parametrize(
-    "change", ["epochs = NULL", "seconds = 'x'", "ended = 3", '"values" = NULL', "\"values\" = '3'", "history = 'x'"]
-)
+    "change",
+    [
+        "epochs = NULL", "epochs = 9e999", "seconds = 'x'", "ended = 3", '"values" = NULL', "\"values\" = '3'", "history = 'x'",
+        pytest.param(f"\"values\" = '{'[' * 100_000}'", id="values nested deeply"),
+        "ended = NULL, owner = 'x'", "ended = NULL, owner = '[1]'", "ended = NULL, owner = '[1, 2, 3, 4]', beat = 'x'",
+    ],
+)  # fmt: skip
 def test_damaged_rows(tmp_path: Path, change: str) -> None:
     path = tmp_path / "sweep.db"
     sweep({"lr": [0.1]}, file=path, **SMALL)
@@ -298,6 +303,64 @@ def test_damaged_rows(tmp_path: Path, change: str) -> None:
         connection.execute(f"UPDATE runs SET {change}")
     with pytest.raises(ValueError, match=r"file .*sweep.db' is damaged in the row of lr=0.1; seed 0, key [0-9a-f]{40}: "):
         sweep({"lr": [0.1]}, file=path, **SMALL)
+
+
+COMPUTED = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 9) SELECT i AS key, i AS ended FROM n"
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["DROP TABLE runs"],
+        ["ALTER TABLE runs DROP COLUMN beat"],
+        ["CREATE TRIGGER mine AFTER INSERT ON runs BEGIN DELETE FROM sweep; END"],
+        ["ALTER TABLE runs RENAME TO other", f"CREATE VIEW runs AS {COMPUTED}"],
+    ],
+)
+def test_tables_of_others(tmp_path: Path, statements: list[str]) -> None:
+    """What a file would compute within a request, without the LIMIT forever, is not asked for."""
+    path = tmp_path / "sweep.db"
+    sweep({"lr": [0.1]}, file=path, **SMALL)
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+    with pytest.raises(ValueError, match=r"file must be a SQLite file of a sweep, .*sweep.db' with other tables"):
+        sweep({"lr": [0.1]}, file=path, **SMALL)
+
+
+def test_a_damaged_header_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only where another process writes it is worth waiting."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    monkeypatch.setattr(store.time, "sleep", lambda seconds: pytest.fail("waits"))
+    with path.open("r+b") as file:
+        file.seek(44)  # the number of the schema's format
+        file.write((91).to_bytes(4, "big"))
+    with pytest.raises(ValueError, match=r"or a new one, got .*sweep.db': unsupported file format$"):
+        sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_a_file_that_can_only_be_read(tmp_path: Path, runs: int) -> None:
+    """To SQLite one that a later version has written is that. The file is named, whether there is something to write or not."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    with path.open("r+b") as file:
+        file.seek(18)  # the version that may write
+        file.write(b"\3")
+    with pytest.raises(OSError, match=r"attempt to write a readonly database: '.*sweep.db'$"):
+        sweep({"a": [1, 2][:runs]}, make=lambda a: {"loss": a}, file=path)
+
+
+def test_a_damaged_file_does_not_write_to_the_terminal(tmp_path: Path) -> None:
+    """SQLite repeats what it finds."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    path.write_bytes(path.read_bytes().replace(b"TABLE runs (key TEXT", b"TABLE runs (\x1b[31 TEX"))
+    with pytest.raises(ValueError, match="malformed database schema") as caught:
+        sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    assert str(caught.value).isprintable()
 
 
 def test_damaged_pages(tmp_path: Path) -> None:
@@ -337,7 +400,7 @@ def claimed(path: Path, owner: list[Any], beat: float) -> None:
 
 
 def test_who_lives() -> None:
-    place, pid, now = store._place(), os.getpid(), time.time()
+    place, pid, now = store._place(), os.getppid(), time.time()
     started = store._started(pid)
     assert started is not None
     assert store._lives(json.dumps([place, pid, started, "x"]), now, now)
@@ -346,6 +409,8 @@ def test_who_lives() -> None:
     assert not store._lives(json.dumps([place, 999999999, "1", "x"]), now, now)
     assert store._lives(json.dumps(["elsewhere", pid, "1", "x"]), now - 10, now)
     assert store._lives(json.dumps([place, pid, None, "x"]), now, now)  # where starts are not known
+    here = json.dumps([place, os.getpid(), store._started(os.getpid()), "x"])
+    assert not store._lives(here, now, now)  # its sweep has ended, on a full disk, where it could not give back its claims
 
 
 def test_a_number_of_a_process_used_again(tmp_path: Path) -> None:

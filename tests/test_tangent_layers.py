@@ -256,6 +256,17 @@ def test_every_layer_has_products_unless_it_is_random(name: str, rng: np.random.
         check_layer(layer, shape, rng)
 
 
+@pytest.mark.parametrize("name", NOISE)
+def test_random_layers_before_the_first_parameters_have_no_products_either(name: str) -> None:
+    model = nn.Sequential([LAYERS[name](**arguments(LAYERS[name])), nn.Dense(2)], input_shape=4)
+    v = np.ones(model.parameters.size)
+    for product in (model.hessian_vector_product, model.gauss_newton_product):
+        with pytest.raises(TypeError, match=rf"\({type(model.layers[0]).__name__}\) cannot be differentiated twice.* random "):
+            product(np.ones((3, 4)), np.ones((3, 2)), "squared_error", v)
+    with pytest.raises(TypeError, match="cannot be differentiated twice"):
+        model.jacobian_product(np.ones((3, 4)), v)
+
+
 @pytest.mark.parametrize("name", [*NOISE, *WEIGHT_NOISE])
 def test_noise_of_strength_0_has_no_effect(name: str, rng: np.random.Generator) -> None:
     check_layer(LAYERS[name](*([2] if name in WEIGHT_NOISE else []), 0.0), (4,), rng)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -17,7 +18,8 @@ from nncore import _kernels
 DOCS = Path(__file__).parents[1] / "docs"
 FLAGS = ["-std=gnu99", "-O2", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast", "-w", "-shared", "-fPIC"]
 EPOCHS = 20
-ARM = "aarch64-linux-gnu-gcc"
+ARM, MINGW = "aarch64-linux-gnu-gcc", "x86_64-w64-mingw32-gcc"
+WINE = shutil.which("wine64", path=os.pathsep.join([os.defpath, "/usr/lib/wine"])) or ""  # Debian's is not in the path
 
 
 @pytest.fixture
@@ -67,20 +69,47 @@ def test_the_page_without_the_compiler(live: Any, monkeypatch: pytest.MonkeyPatc
     assert live.script() is None
 
 
+def as_a_program(live: Any, folder: Path, compiler: str, threads: int, runner: list[str]) -> Any:
+    """θ after the training, of a program that another machine runs."""
+    text, program = live.programs()
+    (folder / "programs.h").write_text(text)
+    (folder / "main.c").write_text(
+        '#include <stdio.h>\n#include "live.c"\n'
+        f"int main(void) {{ train_steps(0, {EPOCHS * program['constants']['EPOCH']});"
+        " const unsigned *theta = at_parameters();"
+        f' for (int i = 0; i < {live.trainer().model.parameters.size}; i++) printf("%x\\n", theta[i]); return 0; }}\n'
+    )
+    folders = [f"-I{path}" for path in (live.wasm.KERNELS, DOCS / "live", folder)]
+    flags = [*(flag for flag in FLAGS if flag not in ("-shared", "-fPIC")), "-static", "-fopenmp", "-D_GNU_SOURCE"]
+    subprocess.run(
+        [compiler, *flags, f"-DTHREADS={threads}", *folders, str(folder / "main.c"), "-o", str(folder / "main.exe"), "-lm"],
+        check=True,
+    )
+    done = subprocess.run([*runner, str(folder / "main.exe")], capture_output=True, check=True, timeout=100)
+    return np.array([int(word, 16) for word in done.stdout.split()], dtype="<u4").view("<f4")
+
+
+def trained(live: Any) -> Any:
+    """The same by Python."""
+    trainer, (X, y) = live.trainer(), live.DATA["two spirals"]
+    trainer.fit(X, y, epochs=EPOCHS, batch_size=live.BATCH, verbose=0)
+    return trainer.model.parameters
+
+
 @pytest.mark.skipif(not all(map(shutil.which, (ARM, "qemu-aarch64"))), reason="needs a cross compiler and QEMU")
 def test_program_in_c_trains_on_aarch64(live: Any, tmp_path: Path) -> None:
     """The kernels without AVX, compiled for AArch64."""
-    text, program = live.programs()
-    trainer, (X, y) = live.trainer(), live.DATA["two spirals"]
-    trainer.fit(X, y, epochs=EPOCHS, batch_size=live.BATCH, verbose=0)
-    (tmp_path / "programs.h").write_text(text)
-    (tmp_path / "main.c").write_text(
-        '#include <stdio.h>\n#include "live.c"\n'
-        f"int main(void) {{ train_steps(0, {EPOCHS * program['constants']['EPOCH']});"
-        f" return fwrite(at_parameters(), 4, {trainer.model.parameters.size}, stdout) == 0; }}\n"
-    )
-    folders = [f"-I{path}" for path in (live.wasm.KERNELS, DOCS / "live", tmp_path)]
-    flags = [*(flag for flag in FLAGS if flag not in ("-shared", "-fPIC")), "-static", *folders]
-    subprocess.run([ARM, *flags, str(tmp_path / "main.c"), "-o", str(tmp_path / "main"), "-lm"], check=True)
-    done = subprocess.run(["qemu-aarch64", str(tmp_path / "main")], capture_output=True, check=True)
-    np.testing.assert_allclose(np.frombuffer(done.stdout, "<f4"), trainer.model.parameters, atol=1e-4)
+    one, three = (as_a_program(live, tmp_path, ARM, threads, ["qemu-aarch64"]) for threads in (1, 3))
+    np.testing.assert_allclose(one, trained(live), atol=1e-4)
+    np.testing.assert_array_equal(three, one)
+
+
+@pytest.mark.skipif(not (shutil.which(MINGW) and WINE), reason="needs a cross compiler and Wine")
+def test_program_in_c_trains_on_windows(live: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There, waiting threads yield instead of sleeping. The bits are those of this machine without AVX."""
+    monkeypatch.setenv("WINEPREFIX", str(tmp_path / "wine"))
+    monkeypatch.setenv("WINEDEBUG", "-all")
+    here = as_a_program(live, tmp_path, "cc", 1, [])
+    np.testing.assert_allclose(here, trained(live), atol=1e-4)
+    for threads in (1, 3):
+        np.testing.assert_array_equal(as_a_program(live, tmp_path, MINGW, threads, [WINE]), here)

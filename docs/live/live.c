@@ -1,6 +1,9 @@
 /* The network of the first page: the executor, the kernels of its programs, and what the page calls. */
 #define NN_VECTOR_BYTES 16
 #define MR 4
+#ifndef THREADS
+#define THREADS 1    /* a page has one */
+#endif
 #include "table.h"
 #include "executor.c"
 #include "shuffle.c"
@@ -26,7 +29,7 @@ PAGE(train) int train_steps(int first, int last) {
             .coefficients = (const double *)at_coefficients() + step * COLUMNS, .coefficient_stride = COLUMNS,
             .step_offset = (uint64_t)(step - within), .sums = (double *)at_losses() + 2 * step, .failure = &failure,
         };
-        const int done = (int)nn_execute(&train, &run, 1);
+        const int done = (int)nn_execute(&train, &run, THREADS);
         step += done;
         if (done < wanted) break;
     }
@@ -38,5 +41,5 @@ PAGE(look) void look_at_plane(void) {
     static double no_sums[1];
     int failure = 0;
     const nn_run run = {.last_step = 1, .examples = POINTS, .batch = POINTS, .sums = no_sums, .failure = &failure};
-    nn_execute(&look, &run, 1);
+    nn_execute(&look, &run, THREADS);
 }

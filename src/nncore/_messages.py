@@ -48,6 +48,13 @@ def shown(value: Any) -> str:
 
 
 def clipped(text: Any, length: int = MAX_LENGTH) -> str:
-    """A text without its middle, if it is longer than ``length`` characters; of an error its message."""
+    """A text without its middle, if it is longer than ``length`` characters; of an error its message.
+
+    What a terminal would obey instead of showing it is escaped: a file that is damaged may hold anything.
+
+    >>> print(clipped("a" + chr(27)))
+    a\\x1b
+    """
     text = str(text)
+    text = text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return text if len(text) <= length else f"{text[: length // 2 - 2]}...{text[len(text) - (length - length // 2 - 1) :]}"

@@ -64,8 +64,17 @@ def _run(arguments: Sequence[str] | None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
+    lines: list[str] = []
+    status = _collect(options, lines)
+    for line in lines:
+        print(line)
+    return status
+
+
+def _collect(options: argparse.Namespace, lines: list[str]) -> int:
+    """The lines of a command, those before an error too; returns the exit status."""
     try:
-        lines = options.run(options)
+        lines.extend(options.run(options))
     except BrokenPipeError:
         raise
     except (ValueError, TypeError, ImportError, OSError) as error:
@@ -79,8 +88,6 @@ def _run(arguments: Sequence[str] | None) -> int:
     except KeyboardInterrupt:
         print(f"nncore {options.command}: interrupted", file=sys.stderr)
         return 130
-    for line in lines:
-        print(line)
     return 0
 
 
@@ -110,9 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _compare(options: argparse.Namespace) -> list[str]:
-    """What is printed."""
-    return [str(_compared(options)), *([f"plot: {options.out}"] if options.out else [])]
+def _compare(options: argparse.Namespace) -> Iterator[str]:
+    """What is printed: the table, and then the plot's place once it is there."""
+    result = _compared(options)
+    yield str(result)
+    if options.out is not None:
+        result.plot(options.out)
+        yield f"plot: {options.out}"
 
 
 def _compared(options: argparse.Namespace) -> landscapes.Comparison:
@@ -134,10 +145,7 @@ def _compared(options: argparse.Namespace) -> landscapes.Comparison:
                 f"--out must be a file {', '.join(f'.{s}' for s in suffixes)} in an existing folder, got {shown(options.out)}"
             )
     run = _compare_digits if options.problem == "digits" else _compare_landscape
-    result = run(factories, options)
-    if options.out is not None:
-        result.plot(options.out)
-    return result
+    return run(factories, options)
 
 
 def _factory(name: str) -> Factory:

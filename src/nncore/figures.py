@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from nncore._messages import shown
-from nncore._utils.figures import Axes
+from nncore._utils.arrays import several
+from nncore._utils.figures import Axes, check_axes
 
 __all__ = ["OPTIMIZER_COLORS", "PALETTE", "colors", "label_ends"]
 
@@ -78,8 +79,12 @@ def colors(names: Iterable[str]) -> dict[str, str]:
     >>> nn.figures.colors(["Adam", "SGD, lr 0.1", "mine"])
     {'Adam': '#D55E00', 'SGD, lr 0.1': '#6E6E6E', 'mine': '#0072B2'}
     """
+    if not several(names):
+        raise TypeError(f"names must be strings, got {shown(names)}")
     found, free = {}, 0
     for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"names must be strings, got {shown(name)}")
         own = _BY_KEY.get(re.split("[ ,(]", name)[0].lower().replace("_", "").replace("-", ""))
         if own is None:
             own, free = PALETTE[free % len(PALETTE)], free + 1
@@ -122,7 +127,7 @@ def label_ends(ax: Axes, labels: Mapping[str, str] | None = None, gap: float = 1
     ValueError
         If no line has a label, or ``labels`` has one that no line has.
     """
-    lines = [line for line in ax.get_lines() if not str(line.get_label()).startswith("_")]
+    lines = [line for line in check_axes(ax).get_lines() if not str(line.get_label()).startswith("_")]
     known = [str(line.get_label()) for line in lines]
     if not lines:
         raise ValueError("label_ends needs axes with lines that have labels, got none")

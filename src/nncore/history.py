@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.fields import choice
+from nncore._utils.fields import choice, mapping
 from nncore._utils.figures import Axes, Figure, SavePath, finish, new_figure
 from nncore._utils.hints import hint
 from nncore._utils.tables import html_table
@@ -36,6 +36,8 @@ def larger_is_better(column: str, mode: str) -> bool:
     >>> larger_is_better("val_accuracy", "auto"), larger_is_better("running_loss", "auto"), larger_is_better("steps", "max")
     (True, False, True)
     """
+    if not isinstance(column, str):
+        raise TypeError(f"a column must be a string, got {shown(column)}")
     if choice("mode", mode, ("auto", "min", "max")) != "auto":
         return mode == "max"
     name = column.removeprefix("val_").removeprefix("running_")
@@ -193,8 +195,10 @@ class History(dict[str, NDArray[np.float64]]):
     def row(self, epoch: int) -> dict[str, float]:
         """The row of an epoch, counted from 1. IndexError if there is none."""
         columns, rows = self._table
+        if not isinstance(epoch, (int, np.integer)):
+            raise TypeError(f"epoch must be a whole number, got {shown(epoch)}")
         if not 1 <= epoch <= rows:
-            raise IndexError(f"there is no epoch {epoch}: epochs go from 1 to {rows}")
+            raise IndexError(f"there is no epoch {shown(epoch)}: epochs go from 1 to {rows}")
         return {name: values[epoch - 1] for name, values in columns.items()}
 
     # --- changing
@@ -214,7 +218,7 @@ class History(dict[str, NDArray[np.float64]]):
         TypeError
             For a name that is not a string or a value that is not a number. Nothing is added.
         """
-        if not row:
+        if not mapping("row", row):
             raise ValueError("row must have at least one column, got an empty one")
         self.extend({name: [value] for name, value in row.items()})
 
@@ -255,7 +259,7 @@ class History(dict[str, NDArray[np.float64]]):
         rows = self._table[1]
         if not rows:
             raise ValueError("there is no row to amend")
-        numbers = {name: _number(name, value) for name, value in values.items()}
+        numbers = {name: _number(name, value) for name, value in mapping("values", values).items()}
         columns = self._with(numbers)
         for name, value in numbers.items():
             columns[name][rows - 1] = value
@@ -423,11 +427,18 @@ def _format(values: list[float]) -> list[str]:
 
 def _lists(columns: Mapping[str, Sequence[float | None] | NDArray[Any]]) -> tuple[dict[str, list[float]], int]:
     """Columns, which must have the same length, as lists; none without rows. And the number of rows."""
-    lengths = {name: len(values) for name, values in columns.items()}
+    lengths = {name: _length(name, values) for name, values in mapping("columns", columns).items()}
     if len(set(lengths.values())) > 1:
-        raise ValueError(f"columns must have the same length, got {lengths}")
+        raise ValueError(f"columns must have the same length, got {shown(lengths)}")
     rows = next(iter(lengths.values()), 0)
     return {name: _floats(name, values) for name, values in columns.items() if rows}, rows
+
+
+def _length(name: Any, values: Any) -> int:
+    """The rows of a column."""
+    if not (isinstance(values, Sequence) or (isinstance(values, np.ndarray) and values.ndim)):
+        raise TypeError(f"column {shown(name)} must be a sequence of numbers, got {shown(values)}")
+    return len(values)
 
 
 def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[float]:

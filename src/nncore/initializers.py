@@ -26,6 +26,7 @@ from numpy.typing import DTypeLike
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.arrays import Array
+from nncore._utils.checks import as_numbers, real_dtype
 from nncore._utils.fields import Converted, complete, number, plain
 from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
@@ -72,14 +73,15 @@ class Initializer:
         TypeError
             For another dtype, or an `rng` that is not a Generator.
         """
-        shape = tuple([int(n) for n in (shape if isinstance(shape, tuple) else np.atleast_1d(shape))])
-        if not shape or min(shape) < 1:
-            raise ValueError(f"shape must have sizes of at least 1, got {shape}")
+        sizes = np.atleast_1d(as_numbers(shape, "shape"))
+        if sizes.size and sizes.dtype.kind not in "iu":
+            raise TypeError(f"shape must be a whole number or a tuple of such, got {shown(shape)}")
+        shape = tuple(sizes.tolist())
+        if sizes.ndim != 1 or not shape or min(shape) < 1:
+            raise ValueError(f"shape must have sizes of at least 1, got {shown(shape)}")
         if not isinstance(rng, np.random.Generator):
             raise TypeError(f"rng must be a Generator, np.random.default_rng(seed), got {type(rng).__name__}")
-        dtype = np.dtype(dtype)
-        if dtype not in (np.float32, np.float64):
-            raise TypeError(f"dtype must be float32 or float64, got {dtype}")
+        dtype = real_dtype("dtype", dtype)
         return np.ascontiguousarray(self.sample(shape, rng), dtype=dtype)
 
     def config(self) -> dict[str, Any]:

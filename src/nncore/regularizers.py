@@ -67,8 +67,9 @@ class Regularizer(Value):
 
     def gradient(self, model: Layered) -> Array:
         """The penalty's gradient (n,): (l1 + proximal) sign(w) + l2 w for weights, 0 elsewhere."""
+        parts = list(self.parts(model))  # which checks the model
         gradient = np.zeros_like(model.parameters)
-        for parameter, array, part in self.parts(model):
+        for parameter, array, part in parts:
             w = parameter.in_order(array)
             own = slice(parameter.offset, parameter.offset + parameter.size)
             if part.l1 or part.proximal:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.arrays import returned
+from nncore._utils.checks import as_numbers
 from nncore._utils.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
 from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
@@ -113,6 +114,14 @@ def step_or_epoch(name: str, value: Any) -> int:
     return count(name, value, 0, below=MOST_COUNTED)
 
 
+def _times(t: Any) -> Times:
+    """Times, checked: steps or epochs, and parts of them."""
+    times = as_numbers(t, "t")
+    if times.size and not (times.min() >= 0 and float(times.max()) < MOST_COUNTED):
+        raise ValueError(f"t must be times from 0 to below 2**44, got {shown(t)}")
+    return times
+
+
 class Schedule(Value):
     """A hyper-parameter as a function of time.
 
@@ -157,7 +166,8 @@ class Schedule(Value):
         Epochs have `steps_per_epoch` steps and count from the step `origin`. That is not step 0 if earlier epochs had more or
         fewer steps: after 5 epochs of 60, in those of 100, it is -200.
         """
-        first_step, steps = count("first_step", first_step, 0), count("steps", steps, 0)
+        first_step, steps = step_or_epoch("first_step", first_step), step_or_epoch("steps", steps)
+        origin = count("origin", origin, -MOST_COUNTED, below=MOST_COUNTED)
         return self.on(Clock([(origin, 0, count("steps_per_epoch", steps_per_epoch))]), first_step, steps)
 
     def on(self, clock: Clock, first_step: int, steps: int) -> Array:
@@ -181,6 +191,7 @@ class Constant(Schedule):
         self.value = value
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         return np.full(t.shape, self.value)
 
 
@@ -208,6 +219,7 @@ class PiecewiseConstant(Schedule):
             raise ValueError(f"levels must be {len(self.boundaries) + 1} numbers (boundaries + 1), got {shown(self.levels)}")
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         return np.asarray(self.levels)[np.searchsorted(self.boundaries, t, side="right")]
 
 
@@ -228,6 +240,7 @@ class StepDecay(Schedule):
         self.initial, self.every, self.factor = initial, every, factor
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         return self.initial * np.power(self.factor, (t // self.every).astype(np.float64))
 
 
@@ -248,6 +261,7 @@ class Harmonic(Schedule):
         self.a, self.b, self.every = a, b, every
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         return self.a / (t // self.every + self.b)
 
 
@@ -267,6 +281,7 @@ class InverseTime(Schedule):
         self.initial, self.rate = initial, rate
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         return self.initial / (1 + self.rate * t)
 
 
@@ -286,6 +301,7 @@ class InversePower(Schedule):
         self.initial, self.power = initial, power
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         return self.initial * np.power(t + 1.0, -self.power)
 
 
@@ -305,6 +321,7 @@ class Exponential(Schedule):
         self.initial, self.gamma = initial, gamma
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         with np.errstate(over="ignore"):
             return self.initial * np.power(self.gamma, t.astype(np.float64))
 
@@ -327,6 +344,7 @@ class Polynomial(Schedule):
         self.initial, self.steps, self.final, self.power = initial, steps, final, power
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         remainder = 1 - np.minimum(t, self.steps) / self.steps
         return self.final + (self.initial - self.final) * np.power(remainder, self.power)
 
@@ -364,6 +382,7 @@ class Cosine(Schedule):
         self.restarts, self.growth, self.shrink = restarts, growth, shrink
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         since, length, cycle = self._cycle(t) if self.restarts else (np.minimum(t, self.steps), self.steps, 0)
         height = (self.initial - self.final) * np.power(self.shrink, cycle, dtype=np.float64)
         return self.final + height * (1 + np.cos(np.pi * (since / length))) / 2
@@ -400,6 +419,7 @@ class CosLog(Schedule):
         self.initial, self.steps, self.cycles = initial, steps, cycles
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         cycle = np.log2(1 + (2.0**self.cycles - 1) * (np.minimum(t, self.steps) / self.steps))
         return self.initial * (1 - np.cos(2 * np.pi * cycle)) / 2
 
@@ -428,6 +448,7 @@ class Cyclic(Schedule):
         self.initial, self.peak, self.steps, self.shrink, self.gamma = initial, peak, steps, shrink, gamma
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         cycle, since = np.divmod(t, 2 * self.steps)
         with np.errstate(over="ignore"):
             height = np.power(self.shrink, cycle.astype(np.float64)) * np.power(self.gamma, t.astype(np.float64))
@@ -504,6 +525,7 @@ class OneCycle(Schedule):
             raise ValueError(f"fraction must leave room for three phases, about 0.5 at most, got {shown(self.fraction)}")
 
     def at(self, t: Times) -> NDArray[np.floating[Any]]:
+        t = _times(t)
         initial = self.peak / 25 if self.initial is None else self.initial
         final = initial / 1e4 if self.final is None else self.final
         up, end = self.fraction * self.steps - 1, self.steps - 1

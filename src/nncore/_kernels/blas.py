@@ -99,6 +99,13 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def _set(threads: int | None) -> None:
-    """Set the number of threads of each pool; None restores the previous numbers."""
+    """Set the number of threads of each pool; None restores the previous numbers.
+
+    From version 3.8 on threadpoolctl ignores all Python threads but the first that has set the number of an OpenBLAS.
+    `_holders` counts those of all threads, so each of them may.
+    """
     for pool, before in _before or ():
+        give_up = getattr(pool, "clear_controlling_thread", lambda force: None)
+        give_up(force=True)
         pool.set_num_threads(before if threads is None else threads)
+        give_up(force=True)

@@ -66,6 +66,9 @@ typedef struct {
     double asked;
 } nn_members;
 
+/* The first unit that no thread has taken, also during the run. */
+static inline int64_t nn_next_unit(const nn_members *members) { return __atomic_load_n(&members->next, __ATOMIC_RELAXED); }
+
 /* Runs all members on at most this many threads; the members say how far they came. */
 void nn_execute_members(nn_members *members, int threads);
 

@@ -37,10 +37,11 @@ cdef extern from "members.h" nogil:
         nn_group *groups
         nn_member *members
         const nn_unit *units
-        int64_t n_units, next
+        int64_t n_units
         nn_kernel random_words
         int (*stop)(void *) noexcept nogil
         void *stop_argument
+    int64_t nn_next_unit(const nn_members *)
     void nn_execute_members(nn_members *, int)
 
 
@@ -326,5 +327,5 @@ cdef class Members:
     @property
     def taken(self):
         """The number of members that threads have taken so far."""
-        cdef int64_t taken = min(self.all.next, len(self.units))
+        cdef int64_t taken = min(nn_next_unit(&self.all), len(self.units))
         return self.units[taken][0] if taken < len(self.units) else self.count

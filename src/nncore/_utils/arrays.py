@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import math
 import mmap
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +16,7 @@ from nncore._kernels.program import CACHE_LINE
 
 __all__ = [
     "Array", "OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "returned_pair",
-    "same_part",
+    "same_part", "several",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[Any]
@@ -98,6 +99,13 @@ def read_only(view: Array) -> Array:
     view = view.view()
     view.flags.writeable = False
     return view
+
+
+def several(value: Any) -> bool:
+    """Whether it is a number of things: an iterable, but no text, and no array without axes, which cannot be iterated over."""
+    shape = getattr(value, "shape", None)
+    no_axes = isinstance(shape, tuple) and not shape
+    return isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray)) and not no_axes
 
 
 def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:

@@ -7,7 +7,7 @@ import itertools
 import math
 import numbers
 import sys
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from types import NoneType
 from typing import Any
 
@@ -16,13 +16,13 @@ from numpy.typing import DTypeLike
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import Array, for_kernels
+from nncore._utils.arrays import Array, for_kernels, several
 from nncore._utils.fields import count
 
 __all__ = [
     "as_floats", "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_masks",
     "check_row_count", "check_step", "chunks", "column_names", "column_numbers", "convert", "float_dtype", "frame_columns",
-    "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite", "shape_error",
+    "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite", "real_dtype", "shape_error",
 ]  # fmt: skip
 
 MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
@@ -99,7 +99,7 @@ def names_of_columns(argument: str, names: Any, width: int = 0) -> tuple[str, ..
     """The names of ``width`` columns, or of any number, that a user or a file gives, or None."""
     if names is None:
         return None
-    given = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, Iterable) else ()
+    given = (names,) if isinstance(names, str) else tuple(names) if several(names) else ()
     if len(given) != (width or max(len(given), 1)) or not all(isinstance(name, str) for name in given):
         number = f"{width} " if width else ""
         raise ValueError(f"{argument} must be {number}strings, one for each column, or None, got {shown(names)}")
@@ -123,7 +123,7 @@ def as_numbers(values: Any, argument: str) -> Array:
 
 def as_floats(values: Any, argument: str) -> Array:
     """As `as_numbers`, in float64."""
-    return as_numbers(values, argument).astype(np.float64, copy=False)
+    return convert(as_numbers(values, argument), np.float64)
 
 
 def _check_container(values: Any, argument: str) -> None:
@@ -157,7 +157,8 @@ def _array(values: Any, argument: str) -> Array:
 
 
 def is_frame(values: Any) -> bool:
-    return hasattr(values, "columns") and len(getattr(values, "shape", ())) == 2
+    shape = getattr(values, "shape", None)
+    return hasattr(values, "columns") and isinstance(shape, tuple) and len(shape) == 2
 
 
 def _frame_numbers(frame: Any, argument: str) -> Array:
@@ -239,6 +240,8 @@ def _from_objects(array: Array, types: set[type], argument: str) -> Array:
         return np.array(filled, dtype=np.float64).reshape(array.shape)
     except OverflowError:  # an integer that no float can hold
         raise ValueError(f"{argument} is too large for float64") from None
+    except ValueError:  # a decimal.Decimal("sNaN"), which no conversion takes
+        raise ValueError(f"{argument} must hold real numbers, got a signaling NaN") from None
 
 
 def _text_hint(array: Array, argument: str) -> str:
@@ -285,17 +288,25 @@ def not_finite(argument: str, rows: Array, given: Array) -> ValueError:
     raise AssertionError("all are finite")
 
 
-def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
-    """The dtype of a network, checked."""
+def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype float32 or float64; TypeError for others."""
     try:
         if dtype is None:  # NumPy interprets None as float64
             raise TypeError
         result = np.dtype(dtype)
     except (TypeError, ValueError):
-        raise ValueError(f"dtype must be float32 or float64, got {shown(dtype)}") from None
+        raise TypeError(f"{name} must be float32 or float64, got {shown(dtype)}") from None
     if result not in (np.float32, np.float64):
-        raise ValueError(f"dtype must be float32 or float64, got {result}")
+        raise TypeError(f"{name} must be float32 or float64, got {result}")
     return result
+
+
+def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
+    """The dtype of a network, checked."""
+    try:
+        return real_dtype("dtype", dtype)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
 
 
 def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from nncore._messages import shown
+from nncore._utils.arrays import several
 
 if TYPE_CHECKING:
     Anything = Any
@@ -46,7 +47,7 @@ class Each(Anything):  # it stands for a number or an object
     """
 
     def __init__(self, values: Iterable[Any]) -> None:
-        if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        if not several(values):
             raise TypeError(f"values must be a list with one value for each member, got {shown(values)}")
         self.values = tuple(values)
         if not self.values:

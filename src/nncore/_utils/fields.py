@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DESCRIBED", "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name",
     "Number", "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "complete",
-    "config_or_none", "count", "flag", "function", "number", "only_fields", "with_defaults",
+    "config_or_none", "count", "flag", "function", "generator", "mapping", "number", "only_fields", "with_defaults",
 ]  # fmt: skip
 
 G = TypeVar("G")  # type of the value given
@@ -95,9 +95,9 @@ def assign(instance: Any, values: Mapping[str, Any]) -> None:
     """Assign several attributes, all or none; conditions on more than one are checked when all are assigned."""
     attributes: dict[str, Any] = {}
     for name, value in values.items():
-        field = getattr(type(instance), name, None)
+        field = getattr(type(instance), name, None) if isinstance(name, str) else None
         attributes |= field.parts_of(value) if isinstance(field, Pair) else {name: value}
-    if unknown := [name for name in attributes if not hasattr(instance, name)]:
+    if unknown := [name for name in attributes if not (isinstance(name, str) and hasattr(instance, name))]:
         meant = hint(unknown[0], arguments(type(instance)))
         raise TypeError(f"{type(instance).__name__} has no argument {shown(unknown[0])}{meant}")
     fields: dict[str, Any] = {name: getattr(type(instance), name, None) for name in attributes}
@@ -375,6 +375,18 @@ def function(name: str, value: Any) -> Callable[..., Any]:
     if not callable(value):
         raise TypeError(f"{name} must be callable, got {shown(value)}")
     return value
+
+
+def mapping(name: str, value: Any) -> Mapping[Any, Any]:
+    """`value`, if it is a mapping."""
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} must be a mapping, got {shown(value)}")
+    return value
+
+
+def generator(name: str, value: Any) -> np.random.Generator:
+    """A generator itself, or one seeded with a whole number from 0 on."""
+    return value if isinstance(value, np.random.Generator) else np.random.default_rng(count(name, value, 0))
 
 
 def choice(name: str, value: Any, choices: Sequence[str]) -> str:

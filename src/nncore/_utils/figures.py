@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Sequence
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._messages import shown
+from nncore._utils import files
 from nncore._utils.checks import as_floats
+from nncore._utils.files import file_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +23,7 @@ else:  # matplotlib is imported where something is drawn
     Axes = Figure = Any
 
 __all__ = [
-    "COLORS", "Axes", "Figure", "SavePath", "checked_bounds", "finish", "legend", "loss_axis", "new_figure",
+    "COLORS", "Axes", "Figure", "SavePath", "check_axes", "checked_bounds", "finish", "legend", "loss_axis", "new_figure",
     "one_axes",
 ]  # fmt: skip
 
@@ -32,6 +35,7 @@ COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#B8860B", "#56
 
 def new_figure(what: str, size: tuple[float, float], path: SavePath) -> Figure:
     """An empty figure: of pyplot, so that it shows, or independent of it where it is only saved."""
+    _check_path(path)
     try:
         import matplotlib.figure
     except ImportError:
@@ -46,15 +50,36 @@ def new_figure(what: str, size: tuple[float, float], path: SavePath) -> Figure:
 def one_axes(what: str, path: SavePath, ax: Axes | None, size: tuple[float, float] = (6.4, 4.0)) -> tuple[Any, Any]:
     """The given axes and their figure, or new ones."""
     if ax is not None:
-        return ax.figure, ax
+        _check_path(path)
+        return check_axes(ax).figure, ax
     figure = new_figure(what, size, path)
     return figure, figure.subplots()
+
+
+def _check_path(path: Any) -> None:
+    """Raise unless a figure may be saved there, before it is drawn."""
+    if path is not None and not isinstance(path, (str, os.PathLike)):
+        raise TypeError(f"path must be a path or None, got {shown(path)}")
+    if path is not None:
+        file_name(path)
+
+
+def check_axes(ax: Any) -> Axes:
+    """Raise unless these are axes of matplotlib."""
+    from matplotlib.axes import Axes
+
+    if not isinstance(ax, Axes):
+        raise TypeError(f"ax must be axes of matplotlib, got {shown(ax)}")
+    return ax
 
 
 def finish(figure: Figure, path: SavePath) -> Figure:
     """Save it, if there is a path."""
     if path is not None:
-        figure.savefig(path, dpi=150)
+        name, suffix = os.path.splitext(os.fspath(path))
+        suffix = suffix or "." + figure.canvas.get_default_filetype()  # as matplotlib does
+        figure.savefig(drawn := io.BytesIO(), format=suffix[1:], dpi=150)
+        files.write(name + suffix, drawn.getvalue())
     return figure
 
 

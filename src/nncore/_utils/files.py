@@ -22,8 +22,8 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "is_own", "named", "stream", "write",
-    "write_all", "write_to",
+    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "content", "file_name", "is_own",
+    "named", "naming", "regular", "stream", "write", "write_all", "write_to",
 ]  # fmt: skip
 
 
@@ -43,11 +43,45 @@ Source = str | bytes | PathLike[str] | Readable
 Target = str | bytes | PathLike[str] | Writable
 PACKAGE = __name__.partition(".")[0] + "."
 CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
+NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
 
 def named(file: Any) -> str:
     """A path or file object, for messages."""
     return os.fsdecode(file) if isinstance(file, (str, bytes, PathLike)) else str(getattr(file, "name", shown(file)))
+
+
+def file_name(path: str | bytes | PathLike[str]) -> str:
+    """A path as a string, which a file may have as its name."""
+    name = os.fsdecode(path)
+    try:
+        possible = b"\0" not in os.fsencode(name)
+    except UnicodeEncodeError:
+        possible = False
+    if not possible:
+        raise ValueError(f"path must be the name of a file, got {shown(name)}")
+    return name
+
+
+def regular(path: str | bytes | PathLike[str]) -> str:
+    """The path of a regular file."""
+    name = file_name(path)
+    if not stat.S_ISREG(os.stat(name).st_mode):
+        raise ValueError(f"{name} is a folder, a pipe or a device, not a file; read a pipe through a file object")
+    return name
+
+
+def content(file: Source) -> bytes:
+    """The bytes of a regular file, or of a file object from its position on."""
+    if isinstance(file, (str, bytes, PathLike)):
+        return Path(regular(file)).read_bytes()
+    try:
+        data = file.read() if hasattr(file, "read") else None
+    except UnicodeDecodeError:  # opened as text
+        data = None
+    if not isinstance(data, bytes):
+        raise TypeError(f"path must be a path or a file object opened for reading in binary mode, got {shown(file)}")
+    return data
 
 
 def class_name(cls: type) -> str:
@@ -67,7 +101,7 @@ def is_own(cls: type) -> bool:
 
 def check_target(path: str | bytes | PathLike[str]) -> Path:
     """The path, if a file may be written there."""
-    target = Path(os.fsdecode(path))
+    target = Path(file_name(path))
     if target.is_dir():
         raise IsADirectoryError(f"path must be a file, got the folder {target}")
     if not target.parent.is_dir():
@@ -91,9 +125,11 @@ def write(path: str | bytes | PathLike[str], data: bytes) -> None:
     A symbolic link stays, and the file it points to is written; an existing file keeps its mode and, where permitted, its
     owner; other hard links to it keep the old content. Streams are written into: see `stream`. A temporary file that was
     left by a process that was killed is removed by the next call with the same path.
+
+    The content is on the disk before the name points to it: after a power cut the file is the old one or the new one.
     """
     target = check_target(path)
-    try:
+    with naming(target):
         if opened := stream(target):
             with opened() as file:
                 write_all(file, data)
@@ -104,13 +140,30 @@ def write(path: str | bytes | PathLike[str], data: bytes) -> None:
         with _temporary(target, before) as (file, temporary):
             write_all(file, data)
             file.flush()
-            os.fsync(file.fileno())
+            with _where_supported():
+                os.fsync(file.fileno())
             os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def naming(path: str | bytes | PathLike[str]) -> Iterator[None]:
+    """Errors name the path: those of reads and writes name nothing, others a temporary file that the caller does not know."""
+    try:
+        yield
     except OSError as error:
-        if error.filename is None:
+        if error.errno is None:
             raise
-        # the caller does not know the name of the temporary file
-        raise type(error)(error.errno, error.strerror, os.fspath(target)) from error
+        raise OSError(error.errno, error.strerror, os.fsdecode(path)) from error
+
+
+@contextlib.contextmanager
+def _where_supported() -> Iterator[None]:
+    """File systems without owners, modes or fsync say so by an error; their files are as good as they can be."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NOT_SUPPORTED:
+            raise
 
 
 def stream(path: Path) -> Callable[[], IO[bytes]] | None:
@@ -149,12 +202,13 @@ def _stat(path: Path) -> os.stat_result | None:
 
 def append(path: Path, data: bytes) -> None:
     """Add to the end of a file all of the data, or nothing if that fails."""
-    with open(path, "ab", buffering=0) as file:
+    with naming(path), open(path, "ab", buffering=0) as file:
         end = file.seek(0, os.SEEK_END)
         try:
             write_all(file, data)
         except BaseException:
-            file.truncate(end)
+            with contextlib.suppress(OSError):  # the first error says what happened
+                file.truncate(end)
             raise
 
 
@@ -188,7 +242,8 @@ def _temporary(target: Path, before: os.stat_result | None) -> Iterator[tuple[An
                 yield file, temporary
                 return
             except BaseException:
-                temporary.unlink(missing_ok=True)
+                with contextlib.suppress(OSError):  # the first error says what happened
+                    temporary.unlink(missing_ok=True)
                 raise
 
 
@@ -198,9 +253,10 @@ def _take_over(before: os.stat_result, file: int) -> None:
         return
     now = os.fstat(file)
     if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
-        with contextlib.suppress(PermissionError):
+        with _where_supported():
             os.fchown(file, before.st_uid, before.st_gid)
-    os.fchmod(file, stat.S_IMODE(before.st_mode))
+    with _where_supported():
+        os.fchmod(file, stat.S_IMODE(before.st_mode))
 
 
 def _prefix(target: Path) -> str:

@@ -83,7 +83,8 @@ METHODS: dict[str, str] = {
     "predict_classes": "predict(X).argmax(axis=1) are the classes",
     "get_weights": "they are model.parameters, or an array of a layer such as model['dense_1'].weight",
     "set_weights": "assign to model.parameters, or to an array of a layer such as model['dense_1'].weight",
-    "load_weights": "nn.load(path) makes the model", "state_dict": "model.save(path) and nn.load(path) keep a model",
+    **dict.fromkeys(("load_weights", "load_state_dict"), "nn.load(path, into=model) does this, nn.load(path) makes a model"),
+    "state_dict": "model.save(path) and nn.load(path) keep a model",
 }  # fmt: skip
 
 

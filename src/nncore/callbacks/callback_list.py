@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nncore._messages import shown
+from nncore._utils.arrays import several
 from nncore._utils.files import class_name
 from nncore.callbacks.base import Callback
 
@@ -16,9 +17,9 @@ class CallbackList:
     """Calls all callbacks at each event."""
 
     def __init__(self, callbacks: Any) -> None:
-        if not isinstance(callbacks, Iterable | None):
+        if callbacks is not None and not several(callbacks):
             raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callbacks)}")
-        self.callbacks: list[Callback] = list(callbacks or ())
+        self.callbacks: list[Callback] = [] if callbacks is None else list(callbacks)
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise TypeError(f"callbacks must be a list of Callback objects, got {shown(callback)} in it")

@@ -106,5 +106,9 @@ class ModelCheckpoint(BestCallback):
         path = self.filename(epoch, row)
         better = self._best is not None and self._best.update(row)
         if better or not (self.monitor if self.save_best_only is None else self.save_best_only):
-            self.last_path = path
-            trainer.save(path)
+            before, self.last_path = self.last_path, path  # the file says its own name
+            try:
+                trainer.save(path)
+            except BaseException:
+                self.last_path = before
+                raise

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, generator, number
 
 __all__ = ["load_digits", "ordered_lines", "two_spirals", "xor"]
 
@@ -77,12 +77,12 @@ def two_spirals(n: int = 194, noise: float = 0.0, seed: int | np.random.Generato
     >>> X.round(2).tolist()[:2], y.tolist()
     ([[0.0, 1.0], [0.0, -1.0]], [0, 1, 0, 1])
     """
-    n, noise = count("n", n, 2), number("noise", noise, 0.0)
+    n, noise = count("n", n, 2), number("noise", noise, 0.0, below=1e30)
     y = np.arange(n) % 2
     phi = 6 * np.pi * (np.arange(n) // 2) / max((n + 1) // 2 - 1, 1)
     r = (1 - 2 * y) * (1 - phi / (6.5 * np.pi))
     X = np.column_stack([r * np.sin(phi), r * np.cos(phi)])
-    X += noise * np.random.default_rng(seed).standard_normal(X.shape)
+    X += noise * generator("seed", seed).standard_normal(X.shape)
     return X.astype(np.float32), y.astype(np.int64)
 
 

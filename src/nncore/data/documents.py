@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, generator, number
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -89,7 +89,7 @@ def make_documents(
     kind = np.dtype(dtype)
     if kind not in (np.float32, np.float64):
         raise ValueError(f"dtype must be float32 or float64, got {shown(kind.name)}")
-    rng = np.random.default_rng(seed)
+    rng = generator("seed", seed)
     starts = _starts(n, words, mean_words, rng)
     columns, values = np.empty(starts[-1], starts.dtype), np.empty(starts[-1], kind)
     draw = _words(words, rng)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._utils.fields import count, flag, number
+from nncore._utils.fields import count, flag, generator, number
 
 __all__ = ["bumps", "circles", "gaussians", "moons", "quadrants", "sine", "waves"]
 
@@ -21,7 +21,7 @@ WIDTH = 0.25  # of the bumps
 
 
 def _start(n: int, noise: float, seed: Seed) -> tuple[int, float, np.random.Generator]:
-    return count("n", n, 2), number("noise", noise, 0.0), np.random.default_rng(seed)
+    return count("n", n, 2), number("noise", noise, 0.0, below=1e30), generator("seed", seed)
 
 
 def moons(n: int = 300, noise: float = 0.1, seed: Seed = 0) -> tuple[Float32, Int64]:

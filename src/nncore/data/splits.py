@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
-from nncore._utils.fields import count, number
+from nncore._utils.fields import generator, number
 
 __all__ = ["train_validation_split"]
 
@@ -51,10 +51,11 @@ def train_validation_split(
     if not isinstance(stratify, (bool, np.bool_)) and not (isinstance(stratify, str) and stratify == "auto"):
         labels_go = "" if isinstance(stratify, str) else "; labels to stratify by are given as y"
         raise ValueError(f"stratify must be 'auto', True or False, got {shown(stratify)}{labels_go}")
-    rng = seed if isinstance(seed, np.random.Generator) else np.random.default_rng(count("seed", seed, 0))
-    if not (hasattr(X, "__len__") or hasattr(X, "shape")) or getattr(X, "shape", None) == ():
+    rng = generator("seed", seed)
+    shape = getattr(X, "shape", None)
+    if not (shape and isinstance(shape, tuple)) and not hasattr(X, "__len__"):
         raise TypeError(f"X must be an array of rows, got {shown(X)}")
-    n = int(X.shape[0]) if hasattr(X, "shape") else len(X)
+    n = int(shape[0]) if isinstance(shape, tuple) and shape else len(X)
     if n < 2:
         raise ValueError(f"X must have at least 2 rows to be split, got {n}")
     labels = None if y is None else _labels(y)
@@ -76,7 +77,10 @@ def train_validation_split(
 
 def _labels(y: Any) -> NDArray[Any]:
     """The labels: numbers, or text."""
-    text = None if isinstance(y, np.ma.MaskedArray) else np.asarray(y)
+    try:
+        text = None if isinstance(y, np.ma.MaskedArray) else np.asarray(y)
+    except ValueError:  # rows of different lengths, of which as_numbers says so
+        text = None
     if text is not None and text.ndim == 2 and text.shape[1] == 1 and text.dtype.kind in "OSUT":
         text = text[:, 0]
     if text is not None and (text.dtype.kind in "SUT" or (text.size and all(isinstance(v, str) for v in text.flat))):

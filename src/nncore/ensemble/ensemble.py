@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import Array
+from nncore._utils.arrays import Array, several
 from nncore._utils.each import Each, of_member
 from nncore._utils.fields import choice, count
 from nncore._utils.files import Source, Target
@@ -107,7 +107,7 @@ class Ensemble:
             self.labels |= {f"{layer.name}.{name}": list(value.values) for name, value in values.items()}
 
     def _of_several(self, models: Iterable[Sequential], members: int | None) -> None:
-        if isinstance(models, (str, bytes)) or not isinstance(models, Iterable):
+        if not several(models):
             raise TypeError(f"model must be a Sequential or a list of them, got {shown(models)}")
         models = list(models)
         for position, model in enumerate(models):
@@ -158,6 +158,8 @@ class Ensemble:
 
     def take(self, numbers: Iterable[int]) -> Ensemble:
         """An ensemble of some of the members, in this order: copies."""
+        if not several(numbers):
+            raise TypeError(f"numbers must be those of members, got {shown(numbers)}")
         return Ensemble([self[number] for number in numbers])
 
     def initialize(self) -> None:

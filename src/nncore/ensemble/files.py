@@ -54,9 +54,9 @@ def read_groups(
         raise ValueError(f"{named(path)} must be a file of kind {kinds[0]}, got one of kind {shown(about.get('kind'))}")
     groups = []
     try:
+        of_group = archive.by_place(arrays)
         for place, own in enumerate(about["groups"]):
-            mine = {name.removeprefix(f"{place}."): array for name, array in arrays.items() if name.startswith(f"{place}.")}
-            groups.append(_group(own, mine, custom, named(path)))
+            groups.append(_group(own, of_group.get(str(place), {}), custom, named(path)))
         numbers = sorted(number for group in groups for number in group.numbers)
         if not numbers or numbers != list(range(len(numbers))):
             raise ValueError(f"its members must have the numbers from 0 on, got {shown(numbers)}")

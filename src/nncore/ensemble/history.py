@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import clipped, shown
+from nncore._utils.fields import count
 from nncore._utils.figures import Figure, SavePath, finish, new_figure
 from nncore._utils.tables import html_table
 from nncore.history import History, larger_is_better
@@ -41,7 +42,7 @@ class EnsembleHistory:
     """
 
     def __init__(self, members: int) -> None:
-        self.members = members
+        members = self.members = count("members", members)
         self.epochs = np.zeros(members, dtype=np.int64)  # of each member
         self.ended = [""] * members
         self.labels: dict[str, list[Any]] = {}  # columns of the table that tell members apart
@@ -121,14 +122,16 @@ class EnsembleHistory:
         return self._values(column).copy()
 
     def _values(self, column: str) -> Array:
-        if column not in self._table:
+        if not isinstance(column, str) or column not in self._table:
             raise KeyError(f"no column {shown(column)}; there are {', '.join(self._table) or 'none'}")
         return self._column(column, len(self))[: len(self)]
 
     def member(self, number: int) -> History:
         """The history of one member."""
+        if not isinstance(number, (int, np.integer)):
+            raise TypeError(f"number must be that of a member, got {shown(number)}")
         if not 0 <= number < self.members:
-            raise IndexError(f"there is no member {number}: there are {self.members}")
+            raise IndexError(f"there is no member {shown(number)}: there are {self.members}")
         rows = int(self.epochs[number])
         return History.from_columns({name: self._column(name, rows)[:rows, number] for name in self._names[number]})
 
@@ -145,7 +148,7 @@ class EnsembleHistory:
         KeyError, ValueError
             For an unknown column; if "auto" does not know whether it is better when larger.
         """
-        values = self.last(column)
+        values, members = self.last(column), count("members", members)
         if larger_is_better(column, mode):
             values = -values
         order = np.argsort(values, kind="stable")  # NaN last

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.arrays import several
 from nncore._utils.checks import as_numbers
 from nncore._utils.each import for_member
-from nncore._utils.fields import Count, Flag, Number, Value
+from nncore._utils.fields import Count, Flag, Number, Value, count
 
 __all__ = ["Bags", "Folds", "Subsets"]
 
@@ -71,6 +72,7 @@ class Bags(Subsets):
             raise ValueError(f"share must be at most 1 without replacement, got {self.share:g}")
 
     def rows(self, member: int, examples: int) -> Int64:
+        member, examples = count("member", member, 0), count("examples", examples, below=2**31)
         if not self.share * examples < 2**31:
             raise ValueError(f"share must give bags of fewer than 2**31 rows, got {self.share:g} of {examples} rows")
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(member,)))
@@ -104,6 +106,7 @@ class Folds(Subsets):
         self.folds, self.seed = folds, seed
 
     def rows(self, member: int, examples: int) -> Int64:
+        member, examples = count("member", member, 0), count("examples", examples, below=2**31)
         if self.folds > examples:
             raise ValueError(f"folds must be at most {examples}, the number of rows, got {self.folds}")
         order = np.random.default_rng(np.random.SeedSequence(self.seed)).permutation(examples)
@@ -127,7 +130,7 @@ def member_rows(subsets: Any, members: int, examples: int) -> list[Int64] | None
     if subsets is None:
         return None
     if not isinstance(subsets, Subsets):
-        if isinstance(subsets, (str, bytes)) or not isinstance(subsets, Iterable):
+        if not several(subsets):
             raise TypeError(f"subsets must be Subsets such as nn.Bags(), or a list of row numbers, got {shown(subsets)}")
         subsets = _Given(subsets)
         if len(subsets._rows) != members:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from nncore._messages import shown
 from nncore._utils.checks import as_floats, as_numbers
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, function, generator, number
 from nncore._utils.figures import Axes, Figure, SavePath, finish, loss_axis, new_figure
 from nncore._utils.tables import html_table
 from nncore.errors import DivergenceError
@@ -40,7 +40,12 @@ def steps_to(goal: ArrayLike, losses: ArrayLike) -> Array:
     >>> steps_to(0.1, [[1.0, 0.5, 0.1, 0.0], [1.0, 0.1, 0.4, 0.1], [1.0, 0.1, 0.3, 0.2]])
     array([ 2.,  3., inf])
     """
-    below = as_floats(losses, "losses") <= as_floats(goal, "goal")[..., None]
+    numbers, goals = as_floats(losses, "losses"), as_floats(goal, "goal")
+    if not numbers.size:
+        raise ValueError(f"losses must be at least that of the start, got shape {numbers.shape}")
+    if not numbers.ndim or (goals.ndim and goals.shape != numbers.shape[:-1]):
+        raise ValueError(f"goal must be a number, or one for each run of losses {numbers.shape}, got shape {goals.shape}")
+    below = numbers <= goals[..., None]
     stays = np.logical_and.accumulate(below[..., ::-1], axis=-1)[..., ::-1]
     return np.where(stays.any(axis=-1), stays.argmax(axis=-1), np.inf)
 
@@ -105,6 +110,9 @@ def search_lr(
     (40, 0.2)
     """
     starts, budget = np.atleast_2d(as_numbers(x0, "x0")), count("budget", budget, 4)
+    function("factory", factory)
+    function("score", score)
+    steps, quantile = count("steps", steps, 0), number("quantile", quantile, 0, most=1)
     low = number("low", low, above=0)
     high = number("high", high, above=low)
 
@@ -169,8 +177,10 @@ def random_starts(f: Landscape, starts: int, seed: int = 0, spread: float = 0.1)
     (5, 2)
     """
     spread = number("spread", spread, 0)
+    if not isinstance(f, Landscape):
+        raise TypeError(f"f must be a Landscape, got {shown(f)}")
     width = f.bounds[:, 1] - f.bounds[:, 0]
-    noise = np.random.default_rng(seed).normal(size=(count("starts", starts), f.start.size))
+    noise = generator("seed", seed).normal(size=(count("starts", starts), f.start.size))
     return np.asarray(f.start + spread * width * noise)
 
 

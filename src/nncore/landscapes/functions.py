@@ -240,8 +240,8 @@ class Rosenbrock(Landscape):
     name = "rosenbrock"
 
     def __init__(self, a: float = 1.0, b: float = 100.0) -> None:
-        self.a, self.b = number("a", a), number("b", b, above=0)
-        super().__init__(start=[-1.2, 1.0], bounds=[[-2.0, 2.0], [-1.0, 3.0]], minima=[[self.a, self.a**2]])
+        self.a, self.b = number("a", a, -1e150, most=1e150), number("b", b, above=0)
+        super().__init__(start=[-1.2, 1.0], bounds=[[-2.0, 2.0], [-1.0, 3.0]], minima=[[self.a, self.a * self.a]])
 
     def _value(self, points: Array) -> Array:
         x, y = _split(points)

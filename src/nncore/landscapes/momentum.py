@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._kernels.blas import one_blas_thread
+from nncore._messages import shown
 from nncore._utils.checks import as_floats
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, flag, number
 from nncore.landscapes.functions import Array, Quadratic
 from nncore.optimizers import Momentum
 
@@ -55,7 +56,20 @@ def iteration_matrix(eta_lambda: float, mu: float) -> Array:
     >>> iteration_matrix(0.1, 0.9).tolist()
     [[0.9, -0.1], [0.9, 0.9]]
     """
-    return np.array([[mu, -eta_lambda], [mu, 1 - eta_lambda]])
+    a, m = number("eta_lambda", eta_lambda), number("mu", mu)
+    return np.array([[m, -a], [m, 1 - a]])
+
+
+def _pair(eta_lambda: ArrayLike, mu: ArrayLike) -> tuple[Array, ...]:
+    """Both as arrays of one shape."""
+    a, m = as_floats(eta_lambda, "eta_lambda"), as_floats(mu, "mu")
+    for name, array in (("eta_lambda", a), ("mu", m)):
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} must be finite, got {shown(array)}")
+    try:
+        return np.broadcast_arrays(a, m)
+    except ValueError:
+        raise ValueError(f"mu must have the shape of eta_lambda, {a.shape}, or one that fits it, got {m.shape}") from None
 
 
 def iteration_eigenvalues(eta_lambda: ArrayLike, mu: ArrayLike) -> NDArray[np.complex128]:
@@ -70,11 +84,12 @@ def iteration_eigenvalues(eta_lambda: ArrayLike, mu: ArrayLike) -> NDArray[np.co
     >>> abs(iteration_eigenvalues([0.5, 1.0, 2.0], 0.81)).round(12).tolist()   # ripples: √μ
     [[0.9, 0.9], [0.9, 0.9], [0.9, 0.9]]
     """
-    a, m = np.broadcast_arrays(as_floats(eta_lambda, "eta_lambda"), as_floats(mu, "mu"))
-    s = 1 + m - a
-    root = np.sqrt((s * s - 4 * m).astype(np.complex128))
-    larger = (s + np.where(s < 0, -root, root)) / 2
-    smaller = np.divide(m, larger, out=np.zeros_like(larger), where=larger != 0)
+    a, m = _pair(eta_lambda, mu)
+    with np.errstate(over="ignore", invalid="ignore"):  # of the largest numbers
+        s = 1 + m - a
+        root = np.sqrt((s * s - 4 * m).astype(np.complex128))
+        larger = (s + np.where(s < 0, -root, root)) / 2
+        smaller = np.divide(m, larger, out=np.zeros_like(larger), where=larger != 0)
     return np.stack((larger, smaller), axis=-1)
 
 
@@ -88,9 +103,10 @@ def convergence_rate(eta_lambda: ArrayLike, mu: ArrayLike) -> Any:
     >>> convergence_rate(1.0, 0.25), convergence_rate([0.5, 2.5], 0.0)
     (0.5, array([0.5, 1.5]))
     """
-    a, m = np.broadcast_arrays(as_floats(eta_lambda, "eta_lambda"), as_floats(mu, "mu"))
-    square = (1 + m - a) ** 2 - 4 * m
-    rate = np.where(square < 0, np.sqrt(m), (np.abs(1 + m - a) + np.sqrt(np.maximum(square, 0))) / 2)
+    a, m = _pair(eta_lambda, mu)
+    with np.errstate(over="ignore"):
+        square = (1 + m - a) ** 2 - 4 * m
+    rate = np.where(square < 0, np.sqrt(np.maximum(m, 0)), (np.abs(1 + m - a) + np.sqrt(np.maximum(square, 0))) / 2)
     return float(rate) if rate.ndim == 0 else rate
 
 
@@ -129,7 +145,7 @@ def optimal(lambda_min: float, lambda_max: float, momentum: bool = True) -> Opti
     """
     low = number("lambda_min", lambda_min, above=0)
     high = number("lambda_max", lambda_max, low)
-    if not momentum:
+    if not flag("momentum", momentum):
         return Optimum(2 / (low + high), 0.0, (high - low) / (high + low))
     rate = (math.sqrt(high) - math.sqrt(low)) / (math.sqrt(high) + math.sqrt(low))
     return Optimum((2 / (math.sqrt(low) + math.sqrt(high))) ** 2, rate**2, rate)
@@ -143,7 +159,10 @@ def predicted_rate(eigenvalues: ArrayLike, lr: float, momentum: float) -> float:
     >>> predicted_rate([1.0, 4.0, 9.0], lr=0.2, momentum=0.0)
     0.8
     """
-    return float(np.max(convergence_rate(lr * np.atleast_1d(as_floats(eigenvalues, "eigenvalues")), momentum)))
+    values = np.atleast_1d(as_floats(eigenvalues, "eigenvalues"))
+    if not values.size:
+        raise ValueError("eigenvalues must be at least one number, got none")
+    return float(np.max(convergence_rate(number("lr", lr) * values, number("momentum", momentum))))
 
 
 def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int = 4000) -> float:
@@ -165,7 +184,7 @@ def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int
     >>> round(measured_rate([1.0, 4.0, 9.0], lr=0.2, momentum=0.0), 6)
     0.8
     """
-    f, optimizer = Quadratic(np.atleast_1d(eigenvalues)), Momentum(lr=lr, momentum=momentum)
+    f, optimizer = Quadratic(np.atleast_1d(as_floats(eigenvalues, "eigenvalues"))), Momentum(lr=lr, momentum=momentum)
     theta, exponent, logs = f.start, 0, []
     for _ in range(0, count("steps", steps), _STRETCH):
         path = optimizer.minimize(f, theta, _STRETCH, resume=True).theta

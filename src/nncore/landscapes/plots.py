@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from nncore._messages import shown
+from nncore._utils import files
 from nncore._utils.checks import as_floats
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, mapping, number
 from nncore._utils.figures import SavePath, checked_bounds, finish, legend, loss_axis, new_figure, one_axes
 from nncore.figures import curve_styles
 from nncore.landscapes.functions import Array, Landscape
@@ -92,7 +95,7 @@ def plot_losses(
     lowest : float or None, default 0
         The value at the minimum, which is subtracted.
     """
-    losses = {name: as_floats(getattr(p, "loss", p), f"paths[{name!r}]") for name, p in paths.items()}
+    losses = {name: as_floats(getattr(p, "loss", p), f"paths[{name!r}]") for name, p in mapping("paths", paths).items()}
     if not losses or any(loss.ndim != 1 or not np.isfinite(loss).any() for loss in losses.values()):
         raise ValueError("paths must hold at least one path, each with losses (steps + 1,), not all NaN or infinite")
     figure, ax = one_axes("plot_losses", path, ax, (7.6, 4.2))
@@ -139,10 +142,12 @@ def animate(
 
     animation = FuncAnimation(figure, draw, frames=drawn, interval=1000 / fps, repeat=True, cache_frame_data=False)
     if suffix == ".gif":
-        animation.save(os.fspath(path), writer=PillowWriter(fps=fps), dpi=80)  # type: ignore[arg-type]
+        with tempfile.TemporaryDirectory() as folder:  # matplotlib writes animations by name only
+            gif = Path(folder, "animation.gif")
+            animation.save(os.fspath(gif), writer=PillowWriter(fps=fps), dpi=80)
+            files.write(path, gif.read_bytes())  # type: ignore[arg-type]
     elif suffix == ".html":
-        with open(path, "w", encoding="utf-8") as page:  # type: ignore[arg-type]
-            page.write(animation.to_jshtml(fps=fps))
+        files.write(path, animation.to_jshtml(fps=fps).encode())  # type: ignore[arg-type]
     return animation
 
 
@@ -188,9 +193,11 @@ def _short(value: float) -> str:
 
 
 def _trajectories(f: Landscape, paths: Mapping[str, Any]) -> dict[str, Array]:
+    if not isinstance(f, Landscape):
+        raise TypeError(f"f must be a Landscape, got {shown(f)}")
     if f.start.size != 2:
         raise ValueError(f"f must be a landscape of two variables, got {f.start.size}")
-    trajectories = {name: as_floats(getattr(p, "theta", p), f"paths[{name!r}]") for name, p in paths.items()}
+    trajectories = {name: as_floats(getattr(p, "theta", p), f"paths[{name!r}]") for name, p in mapping("paths", paths).items()}
     for name, points in trajectories.items():
         if points.ndim != 2 or points.shape[1] != 2 or not len(points):
             raise ValueError(f"paths[{name!r}] must have theta (steps + 1, 2), got shape {points.shape}")

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.checks import as_floats, check_finite
-from nncore._utils.fields import count, number
+from nncore._utils.fields import count, generator, number
 from nncore._utils.figures import Axes, Figure, SavePath, checked_bounds, finish, one_axes
 from nncore.landscapes.functions import Array
 
@@ -37,7 +37,10 @@ def filter_normalized_directions(model: Sequential, seed: int = 0) -> Array:
     >>> directions.shape
     (2, 26)
     """
-    rng = np.random.default_rng(seed)
+    from nncore.model.sequential import checked_model
+
+    checked_model(model)
+    rng = generator("seed", seed)
     directions = np.zeros((2, model.parameters.size))
     for layer in model.layers:
         for name, parameter in layer.parameters.items():
@@ -181,8 +184,10 @@ def loss_surface(
     >>> bool(np.isclose(penalized.loss[2, 2], surface.loss[2, 2] + nn.L2(0.1).value(model)))   # in the middle is the model
     True
     """
+    from nncore.model.sequential import checked_model
     from nncore.training.trainer import Trainer
 
+    checked_model(model)
     plane = filter_normalized_directions(model, seed) if directions is None else as_floats(directions, "directions")
     if plane.shape != (2, model.parameters.size):
         raise ValueError(f"directions must have shape (2, {model.parameters.size}), got {plane.shape}")

@@ -29,6 +29,8 @@ def named_arrays(model: Any, *, weights_only: bool) -> Iterator[NamedArray]:
 
     ``weights_only``: the name of a layer stands for its weights alone, not for biases and parameters of normalizations.
     """
+    if not isinstance(getattr(model, "layers", None), tuple):
+        raise TypeError(f"model must be a Sequential, got {shown(model)}")
     for layer in model.layers:
         for name, parameter in layer.parameters.items():
             of_layer = (str(layer.name),) if parameter.regularized or not weights_only else ()

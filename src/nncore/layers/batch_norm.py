@@ -10,6 +10,7 @@ import numpy as np
 
 from nncore._kernels.program import CHANNELS, MOMENTS, SLOT_ROWS, TABLE, TANGENTS
 from nncore._messages import shown
+from nncore._utils.checks import as_numbers
 from nncore._utils.fields import Converted, Flag, Maybe, Number, number
 from nncore.initializers import Constant
 from nncore.layers.activations import ReLU
@@ -316,7 +317,7 @@ def inference_constants(layer: BatchNorm) -> tuple[Array, Array, Array]:
 def _units(units: Sequence[int]) -> tuple[int, ...]:
     if isinstance(units, (str, Mapping)) or not isinstance(units, (Sequence, np.ndarray)):
         raise TypeError(f"units must be a list of channel numbers, got {shown(units)}")
-    array = np.asarray(units)
+    array = as_numbers(units, "units")
     whole = array.ndim == 1 and array.dtype.kind in "iu" and array.size
     if not whole or array.min() < 0 or len(set(array.tolist())) < array.size:
         raise ValueError(f"units must be different channel numbers, at least one, got {shown(units)}")

@@ -169,7 +169,8 @@ class Recurrent(Layer):
 
     def _cell_options(self, tape: Tape) -> dict[str, Any]:
         """Sizes and constants of the cell's ops."""
-        sizes = (self.units, self.steps, self.return_sequences, tape.noise, *tape.stream())
+        place = tape.stream() if self.zoneout else (0, 0)
+        sizes = (self.units, self.steps, self.return_sequences, tape.noise, *place)
         return {"sizes": sizes, "constants": (self.zoneout,)}
 
     def __repr__(self) -> str:

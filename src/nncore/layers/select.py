@@ -29,7 +29,7 @@ class ColumnsField(Field[Given, Columns]):
     def check(self, value: Any) -> Columns:
         if isinstance(value, Each):
             return value.checked(self.check)
-        given = value.tolist() if hasattr(value, "tolist") else value
+        given = value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value
         if isinstance(value, (str, bytes, bytearray, Mapping)) or not isinstance(given, Iterable):
             self.refuse(TypeError, value)
         columns = tuple(given)

@@ -15,7 +15,7 @@ from numpy.typing import DTypeLike
 
 from nncore import _kernels, losses
 from nncore._messages import shown
-from nncore._utils.arrays import Array, aligned_zeros, overwrite, same_part
+from nncore._utils.arrays import Array, aligned_zeros, overwrite, same_part, several
 from nncore._utils.checks import (
     as_numbers,
     as_rows,
@@ -26,7 +26,7 @@ from nncore._utils.checks import (
     is_sparse,
     names_of_columns,
 )
-from nncore._utils.fields import Fixed, Sealed, count
+from nncore._utils.fields import Fixed, Sealed, count, flag
 from nncore._utils.hints import missing_method
 from nncore._utils.lru import LRUCache
 from nncore.data.example_weights import example_weights
@@ -81,7 +81,7 @@ class Network(Sealed):
         self, layers: Iterable[Layer], input_shape: int | tuple[int, ...], *, dtype: DTypeLike = "float32",
         compute_dtype: str | None = None, seed: int = 0,
     ) -> None:  # fmt: skip
-        if not isinstance(layers, Iterable):
+        if not several(layers):
             raise TypeError(f"layers must be a list of Layer objects, got {shown(layers)}")
         self.layers: tuple[Layer, ...] = tuple(layers)
         self.dtype: np.dtype[Any] = float_dtype(dtype)
@@ -236,9 +236,11 @@ class Network(Sealed):
     def __getitem__(self, key: int | str) -> Layer:
         """A layer by position or name."""
         if isinstance(key, (int, np.integer)):
+            if not -len(self.layers) <= key < len(self.layers):
+                raise IndexError(f"no layer {shown(key)}: there are {len(self.layers)}")
             return self.layers[key]
         for layer in self.layers:
-            if layer.name == key:
+            if isinstance(key, str) and layer.name == key:
                 return layer
         raise KeyError(f"no layer {shown(key)}: there are {', '.join(str(layer.name) for layer in self.layers)}")
 
@@ -252,7 +254,7 @@ class Network(Sealed):
 
     def astype(self, dtype: DTypeLike) -> Self:
         """A copy of the model with converted parameters."""
-        return self._copied(np.dtype(dtype), {})
+        return self._copied(float_dtype(dtype), {})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self._copied(self.dtype, memo)
@@ -346,7 +348,7 @@ class Network(Sealed):
         -------
         ndarray, (n, *output_shape)
         """
-        rows = self.input_rows(X, empty=not training)
+        rows = self.input_rows(X, empty=not flag("training", training))
         # a power of two, so that few programs serve all numbers of rows
         capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), self._most_forward_rows)
         return self._passes(rows, 1, capacity, training, training, step)[0]
@@ -402,7 +404,7 @@ class Network(Sealed):
         ['input', 'dense_1', 'relu_1', 'dense_2']
         """
         rows = self.input_rows(X)
-        self.check_batches(len(rows), len(rows), training=training)
+        self.check_batches(len(rows), len(rows), training=flag("training", training))
         recording = ModelTape.forward(self, len(rows), training=training, fused=False, sparse=isinstance(rows, SparseRows))
         ops = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, ops, before=recording.prepare())

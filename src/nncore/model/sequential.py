@@ -7,19 +7,25 @@ from collections.abc import Callable, Mapping
 from os import PathLike
 from typing import Any
 
-import numpy as np
-
+from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.checks import is_sparse
-from nncore._utils.fields import count
-from nncore._utils.files import Source, Target
+from nncore._utils.fields import count, flag, generator
+from nncore._utils.files import Source, Target, named
 from nncore._utils.tables import Table, html_table
 from nncore.losses import Loss
-from nncore.model import differences, files
+from nncore.model import differences, files, foreign
 from nncore.model.network import Network
 from nncore.regularizers import Regularizer
 
-__all__ = ["Sequential", "load"]
+__all__ = ["Sequential", "checked_model", "load"]
+
+
+def checked_model(model: Any) -> Sequential:
+    """The model, if it is one."""
+    if not isinstance(model, Sequential):
+        raise TypeError(f"model must be a Sequential, got {shown(model)}")
+    return model
 
 
 class Sequential(Network):
@@ -126,7 +132,7 @@ class Sequential(Network):
         from nncore.model.curvature.operators import JacobianOperator
 
         J = JacobianOperator(self, X)
-        return J.transposed_products(v) if transposed else J.products(v)
+        return J.transposed_products(v) if flag("transposed", transposed) else J.products(v)
 
     def check_gradients(
         self, X: Any, y: Any, loss: Loss | str | Callable[..., Any], *, samples: int = 50, seed: int = 0, step: int = 0
@@ -191,7 +197,7 @@ class Sequential(Network):
             for place in [slice(parameter.offset, parameter.offset + parameter.size)]
         }
         arrays["input"] = rows.reshape(-1), deltas["input"].reshape(-1)
-        rng = np.random.default_rng(seed)
+        rng = generator("seed", seed)
         return {
             name: differences.relative_error(name, value, here, values, gradient, rng.permutation(values.size)[:samples])
             for name, (values, gradient) in arrays.items()
@@ -296,30 +302,72 @@ class Sequential(Network):
         return f"Sequential({list(self.layers)!r}, {options})"
 
 
-def load(path: Source, *, custom_layers: Mapping[str, files.Custom] | None = None) -> Sequential:
-    """Read a model that ``Sequential.save`` or ``Trainer.save`` wrote.
+def load(
+    path: Source | Mapping[str, Any], *, into: Sequential | None = None, custom_layers: Mapping[str, files.Custom] | None = None
+) -> Sequential:  # fmt: skip
+    """Read a model that ``Sequential.save`` or ``Trainer.save`` wrote; or weights of PyTorch or Keras into a model.
+
+    Without ``into`` the result is the model of a file of nncore, or of a Keras 3 archive ``.keras``, activations included. With
+    ``into``, a model of the same structure, it is this model, filled with the weights of
+
+    ======================== ============================================================================================
+    PyTorch                  a ``state_dict``, or its file by ``safetensors.torch.save_file(net.state_dict(), path)``
+    Keras 3                  a file by ``net.save_weights("….weights.h5")`` or ``net.save("….keras")``
+    either                   a mapping of names to arrays, or its file by ``numpy.savez(path, **arrays)``, with names such as
+                             ``0.weight`` or ``dense/kernel``
+    ======================== ============================================================================================
+
+    Transposes and the order of gates are taken care of, numbers are converted to the model's dtype. A file of weights does not
+    tell activations, nor ε and momentum of normalizations, whose defaults differ (Keras: ε = 1e-3): the model has to have them.
+    A mapping and an ``npz`` file are in order; other files sort their arrays, and layers are matched by the numbers in their
+    names, or, where these do not tell, by shapes: see :doc:`/guide/saving`.
 
     Parameters
     ----------
-    path : str, path or binary file object
-        A file object is read from its current position to the end. A path must refer to a regular file.
+    path : str, path, binary file object or mapping
+        A file object is read from its current position to the end. A path must refer to a regular file. A mapping of names to
+        arrays or CPU tensors needs ``into``.
+    into : Sequential, optional
+        Either all of its parameters and running statistics are replaced, or, if anything is wrong, none.
     custom_layers : mapping, optional
-        User-defined classes by class name: of layers, and of the initializers and schedules that layers hold. Each object is
-        constructed from the result of its ``config()``. A user-defined class is never replaced by one of nncore's, even if it
-        has the same name or is derived from it.
+        For nncore's own files: user-defined classes by class name, of layers, and of the initializers and schedules that layers
+        hold. Each object is constructed from the result of its ``config()``. A user-defined class is never replaced by one of
+        nncore's, even if it has the same name or is derived from it.
 
     Raises
     ------
     ValueError
-        If the file is not an nncore file, is damaged, holds numbers that are not finite, or names an unknown class.
+        If the file is damaged, holds numbers that are not finite, or names an unknown class; if weights have other shapes than
+        the model's, if one is missing or left over, or if their order cannot be told; for a Keras model with a layer or an
+        argument that nncore has not.
+    ImportError
+        For Keras, without h5py: ``pip install "nncore-learn[keras]"``.
 
     Examples
     --------
     >>> import os, tempfile
+    >>> import numpy as np
     >>> import nncore as nn
     >>> path = os.path.join(tempfile.mkdtemp(), "xor.safetensors")
     >>> nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=2, seed=1).save(path)
     >>> nn.load(path).parameters.size
     17
+
+    Weights by PyTorch's names:
+
+    >>> model = nn.Sequential([nn.Dense(1)], input_shape=2)
+    >>> nn.load({"0.weight": np.array([[1, 2]]), "0.bias": np.array([3])}, into=model).predict([[10.0, 20.0]])
+    array([[53.]], dtype=float32)
     """
-    return files.load_model(path, custom_layers, Sequential)
+    if into is None:
+        if isinstance(path, Mapping):
+            raise TypeError("path must be a file unless there is a model to fill: nn.load(mapping, into=model)")
+        if named(path).endswith(".keras"):
+            return foreign.load_keras(path, Sequential)
+        return files.load_model(path, custom_layers, Sequential)
+    if not isinstance(into, Sequential):
+        raise TypeError(f"into must be a Sequential, got {shown(into)}")
+    if custom_layers is not None:
+        raise TypeError("custom_layers must be left out with into, whose layers are there")
+    foreign.load_weights(into, path, "the mapping" if isinstance(path, Mapping) else named(path))
+    return into

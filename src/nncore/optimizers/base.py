@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays
-from nncore._utils.fields import Configured, Field, Pair, assign, count, only_fields
+from nncore._utils.fields import Configured, Field, Pair, assign, count, mapping, only_fields
 from nncore._utils.files import is_own
 from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.path import Path
@@ -96,7 +96,7 @@ class Optimizer(Configured, OwnsArrays):
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Assign arguments in the form in which `config` returns them: all or none."""
-        assign(self, config)
+        assign(self, mapping("config", config))
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """Raise if the state does not fit the fields; fill it again if it has not been used."""
@@ -121,6 +121,7 @@ class Optimizer(Configured, OwnsArrays):
 
     def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
         """The hyper-parameters of the next `steps` steps by name, an array (steps,) each."""
+        steps, steps_per_epoch = count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch)
         return {name: self._values(name, steps, steps_per_epoch) for name in self.hyperparameters}
 
     def _values(self, name: str, steps: int, steps_per_epoch: int) -> Array:

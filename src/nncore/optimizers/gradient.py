@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import aligned_zeros, for_kernels, returned
-from nncore._utils.fields import assignments, count, number
+from nncore._utils.fields import assignments, count, flag, number
 from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
 from nncore.optimizers.base import Optimizer
@@ -432,15 +432,15 @@ class GradientOptimizer(Optimizer):
         Ctrl-C takes effect at an evaluation of f. The optimizer then has the state and the counts of the steps taken so far.
         """
         with Interrupt(tolerated=0) as interrupt:
-            return self._minimize(f, start(x0), count("steps", steps, 0), resume, interrupt)
+            return self._minimize(f, start(x0), count("steps", steps, 0), flag("resume", resume), interrupt)
 
     def _minimize(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> Path:
         self._check_by_hand()
+        evaluate = evaluator(f, theta)
         if not resume:
             self.init_state(theta.size, theta.dtype)
         self._ensure_state(theta)
         self.check_finished()
-        evaluate = evaluator(f, theta)
         self.begin_epoch()
         points, losses = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1)
         taken = 0

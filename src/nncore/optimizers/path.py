@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nncore._utils.arrays import aligned_zeros, returned, returned_pair
-from nncore._utils.checks import check_masks
+from nncore._utils.checks import as_numbers
 from nncore.optimizers.tiles import Real
 from nncore.schedules import Array
 
@@ -25,8 +25,7 @@ class Path:
 
 def start(x0: ArrayLike) -> Real:
     """`x0` as a new aligned vector, float32 if it is that and float64 otherwise."""
-    check_masks(x0, "x0")
-    x0 = np.asarray(x0)
+    x0 = as_numbers(x0, "x0")
     if x0.dtype.kind not in "fiu" or x0.ndim != 1 or x0.size == 0:
         raise ValueError(f"x0 must be a 1-D array of numbers that is not empty, got {x0.dtype} of shape {x0.shape}")
     theta = aligned_zeros(x0.size, np.float32 if x0.dtype == np.float32 else np.float64)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from nncore._utils.arrays import overwrite
+from nncore._utils.checks import real_dtype
 from nncore.errors import DivergenceError
 
 Real = NDArray[np.floating[Any]]
@@ -62,13 +63,6 @@ def tile_table(n: int) -> NDArray[np.int64]:
     offsets = np.arange(0, n, STRETCH, dtype=np.int64)
     lengths = np.minimum(STRETCH, n - offsets)
     return np.column_stack((offsets, np.ones_like(offsets), lengths, lengths, np.zeros_like(offsets)))
-
-
-def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
-    kind = np.dtype(dtype)
-    if kind not in REALS:
-        raise TypeError(f"{name} must be float32 or float64, got {kind}")
-    return kind
 
 
 def check_vector(name: str, array: Any) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from nncore._messages import shown
 from nncore._utils.arrays import returned
 from nncore._utils.each import has_each, of_member
-from nncore._utils.fields import Fixed
+from nncore._utils.fields import Fixed, mapping
 from nncore._utils.files import class_name
 from nncore.optimizers.gradient import GradientOptimizer
 from nncore.optimizers.registry import get
@@ -113,7 +113,7 @@ class Wrapper(GradientOptimizer):
         return f"{type(self).__name__}({self.optimizer.title})"
 
     def configure(self, config: Mapping[str, Any]) -> None:
-        own = dict(config)
+        own = dict(mapping("config", config))
         inner = own.pop("optimizer", {})
         name = class_name(type(self.optimizer))
         if not isinstance(inner, Mapping) or inner.get("class", name) != name:
@@ -130,8 +130,8 @@ class Wrapper(GradientOptimizer):
         return other
 
     def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
-        own = {name: self._values(name, steps, steps_per_epoch) for name in self.own_hyperparameters}
-        return {**self.optimizer.hyper_values(steps, steps_per_epoch), **own}
+        inner = self.optimizer.hyper_values(steps, steps_per_epoch)  # which checks both numbers
+        return {**inner, **{name: self._values(name, steps, steps_per_epoch) for name in self.own_hyperparameters}}
 
     def coefficients(self, steps: int, steps_per_epoch: int = 1) -> Array:
         own = returned(f"{type(self).__name__}.weights", self.weights(steps, steps_per_epoch), (steps,))

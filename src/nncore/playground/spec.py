@@ -10,6 +10,7 @@ from nncore import layers, optimizers, schedules
 from nncore._messages import shown
 from nncore._utils.fields import choice, count, number
 from nncore.model import Sequential
+from nncore.model.sequential import checked_model
 from nncore.optimizers import GradientOptimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.playground import catalog, datasets, race
@@ -202,8 +203,7 @@ def of_model(model: Any, own: Own | None) -> State:
     TypeError, ValueError
         If it is no Sequential, or has layers, or arguments of layers, that a state does not.
     """
-    if not isinstance(model, Sequential):
-        raise TypeError(f"model must be a Sequential, got {shown(model)}")
+    checked_model(model)
     hidden, found = list(model.layers[:-1]), []
     names: dict[str, dict[type, str]] = {kind: {cls: name for name, cls in table.items()} for kind, table in _KINDS.items()}
     while hidden:

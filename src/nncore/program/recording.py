@@ -78,7 +78,7 @@ class ModelTape:
         tape.begin_layer(f"{layer.name}, {following.name}" if following else str(layer.name))
         self.output = y = layer.emit_fused(tape, x, following) if following else layer.emit(tape, x)
         depends = x.tangent is not None or layer.parameters
-        if isinstance(tape, TangentTape) and y.tangent is None and depends:
+        if isinstance(tape, TangentTape) and (tape.random or (y.tangent is None and depends)):
             raise TypeError(
                 f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it emits no tangents, as "
                 "layers written in Python, random ones (noise, dropout, zoneout), and BatchRenorm unless frozen do not. "

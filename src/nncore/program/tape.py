@@ -186,9 +186,13 @@ class Tape:
 
 
 class TangentTape(Tape):
-    """Records the R-operator too: derivatives along a direction v in θ, and R{∂l/∂θ} = H v."""
+    """Records the R-operator too: derivatives along a direction v in θ, and R{∂l/∂θ} = H v.
+
+    ``random``: whether a layer has asked for random numbers. Each product would draw others.
+    """
 
     copies = 2
+    random = False
 
     def __init__(self, model: Recordable, capacity: int, *, weighted: bool = False) -> None:
         super().__init__(model, capacity, training=True, gradients=True, weighted=weighted)
@@ -202,6 +206,10 @@ class TangentTape(Tape):
     @property
     def passes(self) -> list[Pass]:
         return [*super().passes, self.tangent_prepare, self.tangent_forward, self.tangent_backward, self.tangent_gradients]
+
+    def stream(self, number: int = 0) -> tuple[int, int]:
+        self.random = True
+        return super().stream(number)
 
     def direction(self, parameter: Array) -> Array:
         """The direction's part for a parameter array."""

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 
 from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
-from nncore._utils.fields import Fixed, Instance, Number, count, number
+from nncore._utils.fields import Fixed, Instance, Number, count, flag, number
 from nncore._utils.interrupt import Interrupt
 from nncore.errors import DivergenceError
 from nncore.history import SECOND_ORDER, History
@@ -177,7 +177,7 @@ class FullBatchOptimizer(Optimizer):
         iterations, and ``resume`` continues from there.
         """
         with Interrupt(tolerated=0) as interrupt:
-            return self._minimize(f, start(x0), count("steps", steps, 0), resume, interrupt)
+            return self._minimize(f, start(x0), count("steps", steps, 0), flag("resume", resume), interrupt)
 
     def _minimize(self, f: Any, theta: Real, steps: int, resume: bool, interrupt: Interrupt) -> PathWithHistory:
         objective = Evaluated(f, theta.dtype, interrupt)

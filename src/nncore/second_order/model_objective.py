@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from nncore import regularizers
+from nncore._utils.checks import as_floats
 from nncore.losses import Loss
 from nncore.model.curvature.operators import GaussNewtonOperator, HessianOperator
-from nncore.model.sequential import Sequential
+from nncore.model.sequential import Sequential, checked_model
 from nncore.regularizers import Regularizer
 from nncore.second_order.objective import Array
 
@@ -44,15 +45,22 @@ class ModelObjective:
         self, model: Sequential, X: Any, y: Any, loss: Loss | str | Callable[..., Any], regularizer: Regularizer | None = None,
         sample_weight: Any = None,
     ) -> None:  # fmt: skip
-        self.model, self.X, self.y, self.loss, self.sample_weight = model.copy(), X, y, loss, sample_weight
+        self.model, self.X, self.y, self.loss, self.sample_weight = checked_model(model).copy(), X, y, loss, sample_weight
         self.regularizer = regularizers.get(regularizer, self.model)
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_loss"}  # which is bound to this model
 
+    def _move(self, theta: Array) -> None:
+        """Put the model's parameters there."""
+        numbers = as_floats(theta, "theta")
+        if numbers.shape != self.model.parameters.shape:
+            raise ValueError(f"theta must have shape {self.model.parameters.shape}, got {numbers.shape}")
+        self.model.parameters[...] = numbers
+
     def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
         """f and ∂f/∂θ (n,)."""
-        self.model.parameters[...] = theta
+        self._move(theta)
         value, gradient = self._loss(0), self.model.gradients.copy()
         if self.regularizer is not None:
             value += self.regularizer.value(self.model)
@@ -61,17 +69,17 @@ class ModelObjective:
 
     def hessian_product(self, theta: Array, v: Array) -> Array:
         """Hv (n,), without forming H."""
-        self.model.parameters[...] = theta
+        self._move(theta)
         return self._hessian.products(v)
 
     def hessian(self, theta: Array) -> Array:
         """H (n, n)."""
-        self.model.parameters[...] = theta
+        self._move(theta)
         return self._hessian.matrix()
 
     def gauss_newton(self, theta: Array) -> Array:
         """Jᵀ (∂²l/∂y²) J (n, n), y the outputs; for ``squared_error`` that is JᵀJ / rows."""
-        self.model.parameters[...] = theta
+        self._move(theta)
         return self._gauss_newton.matrix()
 
     @functools.cached_property

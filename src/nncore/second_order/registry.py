@@ -18,6 +18,8 @@ def get(name: str) -> Optimizer:
     >>> get("lbfgs").title
     'LBFGS'
     """
+    if not isinstance(name, str):
+        raise TypeError(f"optimizer must be a name, got {shown(name)}")
     names = [*registry.OPTIMIZERS, *OPTIMIZERS]
     if name not in names:
         raise ValueError(f"optimizer must be one of {', '.join(names)}, got {shown(name)}{hint(name, names)}")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 
-from nncore._utils.fields import Choice, Field
+from nncore._utils.fields import Choice, Field, mapping
 from nncore.errors import DivergenceError
 from nncore.second_order.base import FullBatchOptimizer, Row
 from nncore.second_order.objective import Array, Evaluated, Point
@@ -79,7 +79,7 @@ class ScipyMinimize(FullBatchOptimizer):
 
     def configure(self, config: Mapping[str, Any]) -> None:
         """Only method and tolerance: SciPy's other arguments cannot be rebuilt from a description."""
-        if other := sorted(set(config) - {"method", "tol"}):
+        if other := sorted(set(mapping("config", config)) - {"method", "tol"}):
             raise ValueError(f"{other[0]} of ScipyMinimize cannot be set from a description, only method and tol")
         super().configure(config)
 

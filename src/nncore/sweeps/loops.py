@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any
 
 from nncore._utils.fields import count
 from nncore._utils.interrupt import Interrupt
@@ -32,14 +33,12 @@ class Sink:
         self.runs: list[Run] = []
         self._value, self._score, self._keep = value, score, keep
         self._best: Run | None = None
-        from tqdm.auto import tqdm  # only now: it is not needed to import nncore
-
-        count("verbose", verbose, 0, below=2)
-        self._bar = tqdm(total=total, unit="run", leave=False, disable=None if verbose and sys.stderr else True)
+        self._bar = _bar(total) if count("verbose", verbose, 0, below=2) and sys.stderr else None
 
     def take(self, run: Run) -> None:
         self.runs.append(run)
-        self._bar.update()
+        if self._bar is not None:
+            self._bar.update()
         if run.failed:
             run.model = None if self._keep == "best" else run.model
             return
@@ -47,17 +46,28 @@ class Sink:
             if self._best is not None and self._keep == "best":
                 self._best.model = None
             self._best = run
-            self._bar.set_postfix_str(f"best {self._value(run):.4g}", refresh=False)
+            if self._bar is not None:
+                self._bar.set_postfix_str(f"best {self._value(run):.4g}", refresh=False)
         elif self._keep == "best":
             run.model = None
 
     def look(self) -> None:
         """Between two results."""
-        if not self._bar.disable:
+        if self._bar is not None and not self._bar.disable:
             self._bar.refresh()
 
     def close(self) -> None:
-        self._bar.close()
+        if self._bar is not None:
+            self._bar.close()
+
+
+def _bar(total: int) -> Any:
+    """A line on a terminal. Not made at all where none is wanted: a bar, even a hidden one, takes a lock that forked processes
+    share, and one that is killed with it would stop the others for ever.
+    """
+    from tqdm.auto import tqdm  # only now: it is not needed to import nncore
+
+    return tqdm(total=total, unit="run", leave=False, disable=None)
 
 
 class Feed:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nncore._messages import shown
+from nncore._utils.arrays import several
 from nncore._utils.fields import count
 
 __all__ = ["Parameters", "checked", "parameters_of"]
@@ -53,7 +54,7 @@ def parameters_of(space: Any, runs: int | None, seed: int) -> list[Parameters]:
 
 
 def _given(space: Any) -> list[Parameters]:
-    if isinstance(space, (str, bytes)) or not isinstance(space, Iterable):
+    if not several(space):
         raise TypeError(f"space must be a mapping of names to values, or a list of mappings, got {shown(space)}")
     candidates = [checked(given) for given in space]
     if not candidates:

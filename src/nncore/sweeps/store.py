@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -18,6 +19,9 @@ from typing import Any
 import numpy as np
 
 from nncore._messages import clipped, shown
+from nncore._utils.archive import DAMAGE
+from nncore._utils.fields import PathLike
+from nncore._utils.files import check_target
 from nncore.history import History
 from nncore.sweeps.digest import digests, variables
 from nncore.sweeps.run import Run, Task, Work
@@ -30,6 +34,13 @@ STALE = 60.0  # seconds without a sign of life after which the runs of a process
 BEAT = 10.0  # seconds between two signs of life
 WAIT = 60.0  # seconds to wait for another process that writes
 LOCAL = {"btrfs", "ext2", "ext3", "ext4", "f2fs", "overlay", "ramfs", "tmpfs", "xfs", "zfs"}  # file systems
+OF_THE_PLACE = {  # errors that say nothing of the content of the file
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+}  # fmt: skip
+SYSTEM = {  # the operating system's numbers for errors of SQLite
+    sqlite3.SQLITE_BUSY: errno.EBUSY, sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EACCES,
+}  # fmt: skip
 ENDS = ("finished", "stopped", "halted", "diverged", "raised")
 TABLES = (
     "CREATE TABLE sweep (part TEXT PRIMARY KEY, digest TEXT NOT NULL)",
@@ -37,6 +48,9 @@ TABLES = (
     "history BLOB, owner TEXT, beat REAL)",
 )
 ADVICE = "Give something that pickle can store, or the sweep a name=..., which stands for make and callbacks"
+
+
+_at_work: set[str] = set()  # the owners of this process whose sweeps have not ended
 
 
 class Store:
@@ -47,17 +61,20 @@ class Store:
     """
 
     def __init__(self, path: Any, parts: Mapping[str, str]) -> None:
-        self.path, self.owner = Path(path), json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex])
+        self.path, self.owner = (
+            Path(PathLike(argument="file").check(path)),
+            json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex]),
+        )
         self._lock, self._closing = threading.Lock(), threading.Event()
-        try:
+        check_target(self.path)
+        with self._naming():
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
             try:
                 self._open(parts)
             except BaseException:
                 self._connection.close()
                 raise
-        except sqlite3.DatabaseError as error:
-            self._refuse(f": {error}", error)
+        _at_work.add(self.owner)
         threading.Thread(target=self._beats, name="nncore-sweep-file", daemon=True).start()
 
     def _open(self, parts: Mapping[str, str]) -> None:
@@ -88,8 +105,8 @@ class Store:
             try:
                 self._connection.execute(f"PRAGMA journal_mode={journal}")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > until:
+            except sqlite3.OperationalError as error:
+                if _code(error) not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED) or time.monotonic() > until:
                     raise
                 time.sleep(0.01)
 
@@ -97,11 +114,15 @@ class Store:
         """Whether the file has been begun; refuses one of another program."""
         application = self._connection.execute("PRAGMA application_id").fetchone()[0]
         version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if application == APPLICATION and version == VERSION:
-            return True
+        schema = self._connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+        if application == APPLICATION and version != VERSION:
+            newer = ", written by a newer nncore" if version > VERSION else ""
+            self._refuse(f" of version {version} of the format, not {VERSION}{newer}")
         if application == APPLICATION:
-            self._refuse(f" of version {version} of the format, not {VERSION}")
-        if application or version or self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            if sorted(sql for (sql,) in schema) != sorted(TABLES):  # a view or a trigger would compute within each request
+                self._refuse(" with other tables")
+            return True
+        if application or version or schema:
             self._refuse(" of another program")
         return False
 
@@ -110,20 +131,29 @@ class Store:
         raise ValueError(text) from error
 
     @contextlib.contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Errors name the file; those of its place, as a full disk, are an OSError."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            code = _code(error)
+            if not code:  # a mistake of the caller's, not of the file
+                raise
+            if code in OF_THE_PLACE:
+                raise OSError(SYSTEM.get(code, errno.EIO), str(error), str(self.path)) from error
+            self._refuse(f": {clipped(error)}", error)
+
+    @contextlib.contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
-        with self._lock:
+        with self._lock, self._naming():
+            self._connection.execute(f"BEGIN {kind}")
             try:
-                self._connection.execute(f"BEGIN {kind}")
-                try:
-                    yield
-                    self._connection.execute("COMMIT")
-                except BaseException:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # of itself SQLite has ended the one that found the disk full
                     self._connection.execute("ROLLBACK")
-                    raise
-            except sqlite3.DatabaseError as error:
-                if type(error) is not sqlite3.DatabaseError:  # not of the file: it is locked, the disk is full
-                    raise
-                self._refuse(f": {error}", error)
+                raise
 
     def close(self) -> None:
         """Give back what this sweep has claimed and not completed."""
@@ -132,6 +162,7 @@ class Store:
             with self._transaction():
                 self._give_back("owner = ?", self.owner)
         finally:
+            _at_work.discard(self.owner)  # a full disk may have kept its claims in the file
             with self._lock:
                 self._connection.close()
 
@@ -154,8 +185,10 @@ class Store:
                 run = self._run(task, row)
                 if run.reaches(epochs):
                     return run.after(epochs)
-            if row is not None and row[5] is not None and _lives(row[5], row[6], now):
-                return None
+            if row is not None and row[5] is not None:
+                with self._damage(task):
+                    if _lives(row[5], row[6], now):
+                        return None
             self._connection.execute(
                 "INSERT INTO runs (key, what, owner, beat) VALUES (?, ?, ?, ?) "
                 "ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, beat = excluded.beat",
@@ -181,23 +214,29 @@ class Store:
         """Signs of life, on a thread of their own: a run may take long."""
         while not self._closing.wait(BEAT):
             # if others write for long the next one will do; that a file is damaged is told where a run is claimed
-            with contextlib.suppress(sqlite3.Error, ValueError), self._transaction():
+            with contextlib.suppress(sqlite3.Error, OSError, ValueError), self._transaction():
                 self._connection.execute("UPDATE runs SET beat = ? WHERE owner = ?", (time.time(), self.owner))
 
     def _run(self, task: Task, row: Any) -> Run:
         ended, epochs, seconds, values, packed = row[:5]
-        try:
+        with self._damage(task):
             history = None if packed is None else _unpacked(packed)
             numbers = {str(name): float(value) for name, value in json.loads(values).items()}
             epochs, seconds = int(epochs), float(seconds)
             if not ended.startswith(ENDS):
                 raise ValueError(f"ended is {shown(ended)}")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        return Run(task.number, task.candidate, task.parameters, task.seed, task.fold, ended, epochs, seconds, numbers, history)
+
+    @contextlib.contextmanager
+    def _damage(self, task: Task) -> Iterator[None]:
+        """Says in which row it is."""
+        try:
+            yield
+        except DAMAGE as error:
             raise ValueError(
                 f"file {shown(str(self.path))} is damaged in the row of {clipped(_described(task))}, key {task.key}: "
                 f"{clipped(error)}. Delete the row, and the run is made again"
             ) from error
-        return Run(task.number, task.candidate, task.parameters, task.seed, task.fold, ended, epochs, seconds, numbers, history)
 
 
 def fingerprint(work: Work, name: str | None, more: Mapping[str, Any]) -> dict[str, str]:
@@ -214,6 +253,11 @@ def _described(task: Task) -> str:
     """For those who read the file."""
     parameters = ", ".join(f"{name}={shown(value)}" for name, value in task.parameters.items())
     return f"{parameters}; seed {task.seed}" + (f", fold {task.fold}" if task.fold is not None else "")
+
+
+def _code(error: sqlite3.Error) -> int:
+    """What SQLite has found, without the details in its upper bits; 0 for what Python has found."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def _is_local(path: Path) -> bool:
@@ -245,10 +289,13 @@ def _started(pid: int) -> str | None:
 
 
 def _lives(owner: str, beat: float, now: float) -> bool:
-    """Whether the process that has claimed a run may still be at work."""
+    """Whether the sweep that has claimed a run may still be at work."""
     place, pid, started, _ = json.loads(owner)
-    if place == _place() and started is not None and _started(pid) != started:
-        return False
+    if place == _place() and started is not None:
+        if _started(pid) != started:
+            return False
+        if pid == os.getpid():
+            return owner in _at_work
     return now < beat + STALE
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from nncore import _kernels
 from nncore._messages import shown
+from nncore._utils.arrays import several
 from nncore._utils.fields import choice, count
 from nncore.ensemble.subsets import Folds
 from nncore.history import larger_is_better
@@ -206,7 +207,7 @@ def _direction(column: str) -> str:
 
 
 def _seeds(seeds: Any) -> list[int]:
-    if not isinstance(seeds, Iterable) or isinstance(seeds, (str, bytes)):
+    if not several(seeds):
         return list(range(count("seeds", seeds)))
     found = [count(f"seeds[{place}]", one, 0) for place, one in enumerate(seeds)]
     if not found:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.fields import choice, flag
+from nncore._utils.arrays import several
+from nncore._utils.fields import choice, flag, function
 from nncore._utils.figures import Figure, SavePath
 from nncore._utils.tables import html_table
 from nncore.history import larger_is_better
@@ -59,6 +60,8 @@ class SweepTable(Sequence[Run]):
     """
 
     def __init__(self, runs: Iterable[Run], monitor: str, mode: str = "auto") -> None:
+        if not several(runs):
+            raise TypeError(f"runs must be those of a sweep, got {shown(runs)}")
         self.runs, self.monitor = list(runs), monitor
         self.mode = "max" if larger_is_better(monitor, mode) else "min"
 
@@ -67,7 +70,13 @@ class SweepTable(Sequence[Run]):
 
     def __getitem__(self, key: Any) -> Any:
         """A run, or a table of a slice of them."""
-        return self._with(self.runs[key]) if isinstance(key, slice) else self.runs[key]
+        if isinstance(key, slice):
+            return self._with(self.runs[key])
+        if not isinstance(key, (int, np.integer)):
+            raise TypeError(f"a run is given by its place, or runs by a slice, got {shown(key)}")
+        if not -len(self.runs) <= key < len(self.runs):
+            raise IndexError(f"there is no run {shown(key)}: there are {len(self.runs)}")
+        return self.runs[key]
 
     def __iter__(self) -> Iterator[Run]:
         return iter(self.runs)
@@ -83,9 +92,9 @@ class SweepTable(Sequence[Run]):
         ValueError if the runs have columns, but none of this name.
         """
         columns = dict.fromkeys(column for run in self.runs for column in (*run.values, *(run.history or ())))
-        if columns and name not in columns:
+        if not isinstance(name, str) or (columns and name not in columns):
             raise ValueError(f"there must be a column {shown(name)} in the results; there are {', '.join(columns)}")
-        if best:
+        if flag("best", best):
             return np.array([run.best(name, self.mode) for run in self.runs])
         return np.array([run.values.get(name, math.nan) for run in self.runs])
 
@@ -108,7 +117,7 @@ class SweepTable(Sequence[Run]):
         else:
             rows = self._rows(everything=True)
             names = dict.fromkeys(name for row in rows for name in row)
-            if rows and column not in names:
+            if not isinstance(column, str) or (rows and column not in names):
                 raise ValueError(f"column must be one of {', '.join(names)}, got {shown(column)}")
             values = [row.get(column) for row in rows]
             order = sorted(range(len(rows)), key=lambda place: sort_key(values[place]), reverse=descending)
@@ -123,6 +132,8 @@ class SweepTable(Sequence[Run]):
         >>> len(table.filter(y=0.5)), len(table.filter(lambda run: run.parameters["x"] > 0, y=0.5))
         (3, 2)
         """
+        if condition is not None:
+            function("condition", condition)
         for name in parameters:
             self._check_parameter("names in filter", name)
         keys = {name: sort_key(value) for name, value in parameters.items()}

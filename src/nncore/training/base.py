@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import starmap
 from types import MappingProxyType
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nncore import _kernels, constraints, losses, optimizers, regularizers
 from nncore._messages import shown
-from nncore._utils.arrays import OwnsArrays
+from nncore._utils.arrays import OwnsArrays, several
 from nncore._utils.checks import check_lengths, column_names
 from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed, assignments, config_or_none
 from nncore._utils.hints import missing_method, warn
@@ -26,7 +26,7 @@ from nncore.data.example_weights import example_weights
 from nncore.distributed.ranks import Ranks, Shares
 from nncore.history import History
 from nncore.losses import Levels, Loss
-from nncore.model.sequential import Sequential
+from nncore.model.sequential import Sequential, checked_model
 from nncore.optimizers import GradientOptimizer, Optimizer
 from nncore.optimizers.clipping import Clipping
 from nncore.regularizers import Regularizer
@@ -95,14 +95,12 @@ class BaseTrainer(OwnsArrays, Sealed):
         constraint: Constraint | Mapping[str, Constraint] | None = None, lr_factors: Mapping[str, float] | None = None,
         decay_factors: Mapping[str, float] | None = None, metrics: str | Sequence[Any] = (), seed: int = 0,
     ) -> None:  # fmt: skip
-        if not isinstance(model, Sequential):
-            raise TypeError(f"model must be a Sequential, got {shown(model)}")
+        model = checked_model(model)
         if not model.parameters.size:
             raise ValueError("model must have parameters to train, got none")
         self._compiled, self._program_lock = LRUCache(), _kernels.Lock()
         self.model, self.loss, self.optimizer = model, loss, _optimizer(optimizer)
-        several = isinstance(metrics, Iterable) and not isinstance(metrics, str)
-        self.metrics = tuple(metric_registry.get(metric) for metric in (metrics if several else [metrics]))
+        self.metrics = tuple(metric_registry.get(metric) for metric in (metrics if several(metrics) else [metrics]))
         self.regularizer, self.clip, self.constraint = regularizer, clip, constraint
         self.lr_factors, self.decay_factors = lr_factors, decay_factors
         self.columns = ["loss", *metric_registry.names(self.metrics)]

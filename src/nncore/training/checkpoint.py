@@ -281,13 +281,7 @@ def _callback_states(trainer: BaseTrainer, arrays: dict[str, Array]) -> list[dic
 
 def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential) -> list[dict[str, Any]]:
     """Classes and states of callbacks; states of nncore's own callbacks are checked."""
-    own: dict[str, dict[str, Array]] = {}
-    for name, value in arrays.items():
-        kind, _, rest = name.partition(".")
-        if kind == "callback":
-            place, _, name = rest.partition(".")
-            own.setdefault(place, {})[name] = value
-    result = []
+    own, result = archive.by_place(archive.by_place(arrays).get("callback", {})), []
     for index, entry in enumerate(entries):
         name, state = entry["class"], dict(entry["state"]) | own.get(str(index), {})
         if not isinstance(name, str) or not (name in CALLBACKS or name.startswith(CUSTOM)):

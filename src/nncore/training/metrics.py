@@ -78,7 +78,7 @@ def get(metric: Any) -> Accuracy | LossMetric:
     """A metric from an object or a name: ``"accuracy"`` or that of a loss."""
     if isinstance(metric, (Accuracy, LossMetric)):
         return metric
-    if metric == "accuracy":
+    if isinstance(metric, str) and metric == "accuracy":
         return Accuracy()
     try:
         return LossMetric(losses.get(metric))

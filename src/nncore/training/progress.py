@@ -9,6 +9,8 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, TextIO
 
+import numpy as np
+
 from nncore._messages import shown
 from nncore._utils.fields import count
 from nncore.training.terminal import is_terminal
@@ -64,12 +66,12 @@ class Progress:
 
     def __init__(self, total_epochs: int, verbose: int = 1, stream: TextIO | None = None) -> None:
         self.total_epochs = count("total_epochs", total_epochs, 0)
-        if verbose not in (0, 1, 2):
+        if not isinstance(verbose, (int, np.integer)) or verbose not in (0, 1, 2):
             raise ValueError(f"verbose must be 0, 1 or 2, got {shown(verbose)}")
         self._notebook = stream is None and "ipykernel.zmqshell" in sys.modules
         self._stream: TextIO = stream if stream is not None else sys.stdout if self._notebook else sys.stderr
         usable = self._stream is not None and not getattr(self._stream, "closed", False)
-        self.verbose = int(verbose) if usable else 0
+        self.verbose: int = int(verbose) if usable else 0
         self._live = self.verbose == 1 and (self._notebook or is_terminal(self._stream))
         self._bar: Any = None
         self._redirected: Any = []  # the standard streams, while a bar is shown

@@ -1,0 +1,61 @@
+"""The forward pass of a model in plain NumPy, from the twins of its kernels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import nncore as nn
+from nncore import reference
+from nncore.export import steps
+from nncore.export.of_layers import steps_of_layer
+
+__all__ = ["forward"]
+
+Array = NDArray[Any]
+
+
+def forward(model: nn.Sequential, X: Array, dtype: str) -> Array:
+    """The outputs at inference, without scalers, computed in the precision ``dtype``."""
+    h = np.asarray(X, dtype).reshape(len(X), -1)
+    for layer in model.layers:
+        for step in steps_of_layer(layer, model.dtype):
+            h = TWINS[type(step)](h, step._replace(**_converted(step, dtype)))
+    return h.reshape(len(X), *model.output_shape)
+
+
+def _converted(step: Any, dtype: str) -> dict[str, Array]:
+    arrays = {name: value for name, value in step._asdict().items() if isinstance(value, np.ndarray)}
+    return {name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in arrays.items()}
+
+
+def _activation(h: Array, step: steps.Activation) -> Array:
+    return np.asarray(getattr(reference, f"{step.kernel}_forward")(h, *step.constants))
+
+
+def _normalize(h: Array, step: steps.Normalize) -> Array:
+    norm = reference.group_norm_forward if step.centered else reference.rms_norm_forward
+    groups = h.reshape(len(h), step.groups, -1)
+    return norm(groups, step.weight.reshape(step.groups, -1), step.bias.reshape(step.groups, -1), step.eps).reshape(h.shape)
+
+
+def _recurrent(h: Array, step: steps.Recurrent) -> Array:
+    a = reference.dense_forward(h.reshape(len(h) * step.steps, -1), step.weight, step.bias).reshape(len(h), step.steps, -1)
+    if step.cell == "gru":
+        y = reference.gru_forward(a, step.recurrent_weight, step.recurrent_bias, step.keep)[0]
+    else:
+        y = reference.simple_rnn_forward(a + step.recurrent_bias, step.recurrent_weight, step.keep)[0]
+    return (y if step.sequences else y[:, -1]).reshape(len(h), -1)
+
+
+TWINS: dict[type, Callable[[Array, Any], Array]] = {
+    steps.Dense: lambda h, step: reference.dense_forward(h, step.weight, step.bias),
+    steps.Affine: lambda h, step: reference.scale_forward(h - step.center, step.factor) + step.offset,
+    steps.Activation: _activation,
+    steps.Normalize: _normalize,
+    steps.Recurrent: _recurrent,
+    steps.Select: lambda h, step: reference.select_forward(h, step.columns),
+}
