@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nncore import _kernels, reference
 from nncore._kernels import single_ops
+from nncore._utils.arrays import aligned_zeros
 
 Array = NDArray[Any]
 
@@ -62,13 +63,13 @@ def unpaired(pairs: Array, rows: int, width: int, isa: str) -> Array:
     return out
 
 
-def packed(W: Array, isa: str) -> tuple[Array, Array]:
+def packed(W: Array, isa: str, kernel: str = "pack_weight_bfloat16") -> tuple[Array, Array]:
     """Both packed copies of W."""
     units, inputs = W.shape
     tiles = _kernels.weight_tiles(units, inputs)
     sizes = (_kernels.packed_size(units, half(inputs)), _kernels.packed_size(inputs, half(units)))
-    copies = [np.full(size, -1, np.int32) for size in sizes]
-    run("pack_weight_bfloat16", (*copies, W, tiles), W.shape, isa, axis="tiles", pieces=len(tiles))
+    copies = [aligned_zeros(size, np.int32) for size in sizes]
+    run(kernel, (*copies, W, tiles), W.shape, isa, axis="tiles", pieces=len(tiles))
     return copies[0], copies[1]
 
 
@@ -96,6 +97,14 @@ def test_products_have_the_bits_of_the_twin(isa: str, part: int, rng: np.random.
         assert y.tobytes() == reference.dense_forward_bfloat16(x, W, b).tobytes(), (rows, units, inputs)
         assert dx.tobytes() == reference.dense_backward_input_bfloat16(dy, W).tobytes(), (rows, units, inputs)
         assert dW.tobytes() == reference.dense_backward_weight_bfloat16(dy, x).tobytes(), (rows, units, inputs)
+
+
+@each_isa
+@pytest.mark.parametrize(("units", "inputs"), [(1, 1), (40, 70), (130, 520), (33, 1025), (1030, 600)])
+def test_packing_with_non_temporal_stores(isa: str, units: int, inputs: int, rng: np.random.Generator) -> None:
+    W = numbers(rng, units, inputs)
+    for copy, other in zip(packed(W, isa), packed(W, isa, "pack_large_weight_bfloat16"), strict=True):
+        assert np.array_equal(copy, other)
 
 
 @each_isa

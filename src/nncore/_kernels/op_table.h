@@ -75,6 +75,7 @@ static const nn_entry nn_table[] = {
     /* dense, with products of bfloat16 numbers */
     FLOAT_OP(rows_bfloat16, "rows16=? pairs=? rows", "width gap row_pairs steps", "")
     FLOAT_OP(pack_weight_bfloat16, "packed_W= paired_W=? W tiles", "units inputs", "")
+    FLOAT_OP(pack_large_weight_bfloat16, "packed_W= paired_W=? W tiles", "units inputs", "")
     FLOAT_OP(dense_forward_bfloat16, "y= x packed_W b?", "units inputs x_gap?", "")
     FLOAT_OP(dense_backward_input_bfloat16, "dx= dy paired_W", "units inputs dy_gap?", "")
     FLOAT_OP(dense_backward_weight_bfloat16, "dW= dy x tiles", "units inputs row_pairs", "")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from nncore import _kernels
 from nncore._kernels.program import CACHE_LINE
 from nncore.layers.base import Array
-from nncore.layers.products import CONFLICTING_STRIDE, PACK_COST, TILE_LOCAL_FROM, Products, Rows, Tiles
+from nncore.layers.products import CONFLICTING_STRIDE, PACK_COST, PACK_LARGE_FROM, TILE_LOCAL_FROM, Products, Rows, Tiles
 from nncore.program.ops import Op, Pass
 from nncore.program.tape import TangentTape, Tape
 
@@ -53,7 +53,8 @@ class HalfProducts(Products):
 
     def pack(self, packed: Any, weight: Array, tiles: Tiles) -> Op:
         cost = [PACK_COST * n for n in tiles.elements]
-        return Op("tiles", "pack_weight_bfloat16", (*packed, weight, tiles.rectangles), (self.units, self.inputs), cost=cost)
+        kernel = f"pack_{'large_' * (self.units * self.inputs >= PACK_LARGE_FROM)}weight_bfloat16"
+        return Op("tiles", kernel, (*packed, weight, tiles.rectangles), (self.units, self.inputs), cost=cost)
 
     def rows(self, array: Array | None, part: Pass, *, weights: int | None = None) -> Rows:
         """The rows of an array in bfloat16, by an op of the pass ``part``: pairs along each row, and pairs of two rows."""

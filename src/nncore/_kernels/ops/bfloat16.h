@@ -44,25 +44,35 @@ NN_INLINE PAIR *NAME(in_panel)(const PAIR *panels, int64_t k, int64_t j, int64_t
     return (PAIR *)panels + panel * depth + k * ROUND_UP(MIN(PANEL, width - panel), LANES) + j - panel;
 }
 
-/* arrays: rows16 (rows, width / 2 + gap) or NULL, pairs or NULL, rows (rows, width); sizes: width, gap, pairs of rows that there is room for,
- * steps: a row of the batch is so many rows.  Blocks begin at even rows. */
-static void NAME(op_rows_bfloat16)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t width = op->size[0], row16 = HALF(width) + op->size[1];
-    PAIR *rows16 = op->array[0], *pairs = op->array[1];
-    (void)context;
-    begin *= op->size[3], end *= op->size[3];
+/* Columns [j, j + PANEL) of rows [begin, end), begin even, to both forms; a panel at a time, so that few streams of memory are written */
+NN_INLINE void NAME(rows_to_panel)(PAIR *restrict rows16, PAIR *restrict pairs, const real *restrict rows, int64_t begin, int64_t end,
+                                   int64_t j, int64_t width, int64_t row16, int64_t room) {
+    const int64_t count = MIN(PANEL, width - j);
     for (int64_t i = begin; i < end; i += 2) {
-        const real *even = (const real *)op->array[2] + i * width, *odd = i + 1 < end ? even + width : NULL;
-        if (rows16) NAME(row_to_bfloat16)((uint16_t *)(rows16 + i * row16), even, width);
-        if (rows16 && odd) NAME(row_to_bfloat16)((uint16_t *)(rows16 + (i + 1) * row16), odd, width);
-        for (int64_t j = 0; pairs && j < width; j += LANES)
-            NAME(store)((real *)NAME(in_panel)(pairs, i / 2, j, op->size[2], width), NAME(pairs_of)(even, odd, j, width));
+        const real *even = rows + i * width, *odd = i + 1 < end ? even + width : NULL;
+        if (rows16) NAME(row_to_bfloat16)((uint16_t *)(rows16 + i * row16) + j, even + j, count);
+        if (rows16 && odd) NAME(row_to_bfloat16)((uint16_t *)(rows16 + (i + 1) * row16) + j, odd + j, count);
+        for (int64_t k = j; pairs && k < j + count; k += LANES)
+            NAME(store)((real *)NAME(in_panel)(pairs, i / 2, k, room, width), NAME(pairs_of)(even, odd, k, width));
     }
 }
 
+#define TURN 8    /* rows that go through all panels together */
+
+/* arrays: rows16 (rows, width / 2 + gap) or NULL, pairs or NULL, rows (rows, width); sizes: width, gap, pairs of rows that there is room for,
+ * steps: a row of the batch is so many rows.  Blocks begin at even rows. */
+static void NAME(op_rows_bfloat16)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const int64_t width = op->size[0], row16 = HALF(width) + op->size[1], room = op->size[2], last = end * op->size[3];
+    (void)context;
+    for (int64_t i = begin * op->size[3]; i < last; i += TURN)
+        for (int64_t j = 0; j < width; j += PANEL)
+            NAME(rows_to_panel)(op->array[0], op->array[1], op->array[2], i, MIN(i + TURN, last), j, width, row16, room);
+}
+#undef TURN
+
 /* packed, for units [u0, u1), inputs [j0, j1): blocks of LANES units and pairs are transposed in registers */
-static void NAME(pack_pairs)(PAIR *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
-                             int64_t units, int64_t inputs) {
+NN_INLINE void NAME(pack_pairs)(const int past, PAIR *restrict packed, const real *restrict w, int64_t u0, int64_t u1, int64_t j0,
+                                int64_t j1, int64_t units, int64_t inputs) {
     PAIR rows[LANES * LANES], turned[LANES * LANES];
     for (int64_t panel = u0; panel < u1; panel += PANEL) {
         const int64_t width = MIN(PANEL, units - panel), stride = ROUND_UP(width, LANES);
@@ -72,32 +82,47 @@ static void NAME(pack_pairs)(PAIR *restrict packed, const real *restrict w, int6
                 PAIR *to = packed + panel * HALF(inputs) + j / 2 * stride + u;
                 for (int64_t i = 0; i < height; i++)
                     NAME(row_to_bfloat16)((uint16_t *)(rows + i * LANES), w + (panel + u + i) * inputs + j, count);
-                PAIR *out = depth == LANES ? to : turned;
-                NAME(transpose)((real *)out, out == to ? stride : LANES, (const real *)rows, LANES, (int)height, (int)depth, 0);
-                for (int64_t p = 0; out != to && p < depth; p++) memcpy(to + p * stride, turned + p * LANES, LANES * sizeof(PAIR));
+                const int whole = depth == LANES;
+                if (whole) NAME(transpose)((real *)to, stride, (const real *)rows, LANES, (int)height, LANES, past);
+                else NAME(transpose)((real *)turned, LANES, (const real *)rows, LANES, (int)height, (int)depth, 0);
+                for (int64_t p = 0; !whole && p < depth; p++) memcpy(to + p * stride, turned + p * LANES, LANES * sizeof(PAIR));
             }
     }
 }
 
 /* paired, for units [u0, u1), inputs [j0, j1) */
-static void NAME(pair_units)(PAIR *restrict paired, const real *restrict w, int64_t u0, int64_t u1, int64_t j0, int64_t j1,
-                             int64_t units, int64_t inputs) {
+NN_INLINE void NAME(pair_units)(const int past, PAIR *restrict paired, const real *restrict w, int64_t u0, int64_t u1, int64_t j0,
+                                int64_t j1, int64_t units, int64_t inputs) {
     for (int64_t u = u0; u < u1; u += 2) {
         const real *even = w + u * inputs, *odd = u + 1 < u1 ? even + inputs : NULL;
-        for (int64_t j = j0; j < j1; j += LANES)
-            NAME(store)((real *)NAME(in_panel)(paired, u / 2, j, HALF(units), inputs), NAME(pairs_of)(even, odd, j, j1));
+        for (int64_t j = j0; j < j1; j += LANES) {
+            real *to = (real *)NAME(in_panel)(paired, u / 2, j, HALF(units), inputs);
+            if (past) NAME(stream)(to, NAME(pairs_of)(even, odd, j, j1));
+            else NAME(store)(to, NAME(pairs_of)(even, odd, j, j1));
+        }
     }
 }
 
-/* arrays: packed, paired or NULL, W, tiles (tiles, 4) int64, whose corners are even; sizes: units, inputs */
-static void NAME(op_pack_weight_bfloat16)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+/* arrays: packed, paired or NULL, W, tiles (tiles, 4) int64, whose corners are even; sizes: units, inputs.  `past`: with non-temporal stores,
+ * as in pack_large_weight */
+NN_INLINE void NAME(pack_tiles)(const int past, const nn_op *op, int64_t begin, int64_t end) {
     const int64_t units = op->size[0], inputs = op->size[1];
-    (void)context;
     for (int64_t t = begin; t < end; t++) {
         const NAME(rectangle) tile = ((const NAME(rectangle) *)op->array[3])[t];
-        NAME(pack_pairs)(op->array[0], op->array[2], tile.u0, tile.u1, tile.j0, tile.j1, units, inputs);
-        if (op->array[1]) NAME(pair_units)(op->array[1], op->array[2], tile.u0, tile.u1, tile.j0, tile.j1, units, inputs);
+        NAME(pack_pairs)(past, op->array[0], op->array[2], tile.u0, tile.u1, tile.j0, tile.j1, units, inputs);
+        if (op->array[1]) NAME(pair_units)(past, op->array[1], op->array[2], tile.u0, tile.u1, tile.j0, tile.j1, units, inputs);
     }
+    if (past) NN_FENCE();
+}
+
+static void NAME(op_pack_weight_bfloat16)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    NAME(pack_tiles)(0, op, begin, end);
+}
+
+static void NAME(op_pack_large_weight_bfloat16)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    (void)context;
+    NAME(pack_tiles)(1, op, begin, end);
 }
 
 /* y = x W^T + b.  arrays: y, x (rows16), packed, b or NULL; sizes: units, inputs, gap between rows of x */
