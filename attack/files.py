@@ -258,7 +258,7 @@ def log(rng: Rng) -> str:
 def _check_log(before: bytes, after: bytes, rows: list[dict[str, float]]) -> None:
     """The rows that were there are there, and then the new ones."""
     whole = before[: before.rfind(b"\n") + 1]
-    old = list(csv.reader(io.StringIO(whole.decode("utf-8-sig"), newline="")))[1:]
+    old = [line for line in csv.reader(io.StringIO(whole.decode("utf-8-sig"), newline="")) if line][1:]
     columns, *new = csv.reader(io.StringIO(after.decode("utf-8-sig"), newline=""))
     if [line[: len(own)] for line, own in zip(new, old, strict=False)] != old or len(new) != len(old) + len(rows):
         raise AssertionError(f"rows must be those before and {len(rows)} more, got {json.dumps(new)}")

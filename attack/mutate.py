@@ -133,7 +133,7 @@ def tree(rng: Rng, value: Any, donor: Any) -> Any:
         return put(value, place, copy.deepcopy(at(donor, pick(rng, places(donor)))))
     if kind == 5:
         return put(value, place, copy.deepcopy(at(value, pick(rng, all_places))))
-    if kind == 6 and isinstance(old, (int, float)) and not isinstance(old, bool):
+    if kind == 6 and isinstance(old, (int, float)) and not isinstance(old, bool) and abs(old) < 1e300:
         return put(value, place, pick(rng, [old + 1, old - 1, -old, old * 2, float(old), str(old), bool(old), [old]]))
     if kind == 7 and isinstance(parent, (dict, list)):
         del parent[place[-1]]

@@ -466,3 +466,19 @@ def without_descriptions(content: bytes) -> bytes:
         return {k: stripped(v) for k, v in value.items() if k != "described_by"} if isinstance(value, dict) else value
 
     return archive.pack("older", arrays, stripped(about))
+
+
+def test_a_schedule_of_another_class_was_assigned(tmp_path: Path) -> None:
+    """Within a warm-up: its entry gets none of the arguments of the one that this optimizer has."""
+
+    def made() -> nn.Trainer:
+        after = nn.schedules.StepDecay(0.1, every=2)
+        optimizer = nn.SGD(nn.schedules.Warmup(after, steps=3))
+        return nn.Trainer(nn.Sequential([nn.Dense(1)], 1), loss="squared_error", optimizer=optimizer)
+
+    trainer, other = made(), made()
+    trainer.fit(np.ones((4, 1)), np.ones(4), epochs=1, verbose=0)
+    trainer.optimizer.lr = nn.schedules.Warmup(0.5, steps=3)
+    trainer.save(tmp_path / "checkpoint")
+    other.restore(tmp_path / "checkpoint")
+    assert other.optimizer.lr == trainer.optimizer.lr

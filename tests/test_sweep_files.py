@@ -363,6 +363,16 @@ def test_a_damaged_file_does_not_write_to_the_terminal(tmp_path: Path) -> None:
     assert str(caught.value).isprintable()
 
 
+@pytest.mark.parametrize(("old", "new"), [(b"ended TEXT", b"en\xf5ed TEXT"), (b"TABLE runs (key", b"TABLE runs\xf5(key")])
+def test_text_that_is_not_utf8(tmp_path: Path, old: bytes, new: bytes) -> None:
+    """In what SQLite reads, and in its message about it."""
+    path = tmp_path / "sweep.db"
+    sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+    path.write_bytes(path.read_bytes().replace(old, new))
+    with pytest.raises(ValueError, match=r"file must be a SQLite file of a sweep, or a new one, got .*sweep.db'"):
+        sweep({"a": [1]}, make=lambda a: {"loss": a}, file=path)
+
+
 def test_damaged_pages(tmp_path: Path) -> None:
     """Of a file that SQLite opens."""
     path = tmp_path / "sweep.db"

@@ -75,7 +75,7 @@ def _open(source: str | bytes) -> tuple[dict[str, str], dict[str, Array]]:
     """Metadata and arrays of a safetensors file."""
     if isinstance(source, bytes):
         arrays = load_bytes(source)  # which checks the header
-        return json.loads(source[8 : 8 + int.from_bytes(source[:8], "little")]).get("__metadata__", {}), arrays
+        return json.loads(source[8 : 8 + int.from_bytes(source[:8], "little")]).get("__metadata__") or {}, arrays
     with naming(source), open(source, "rb"):
         pass  # safetensors takes every error, as a lack of permission, for a file that is not there
     with safe_open(source, framework="numpy") as file:

@@ -557,11 +557,14 @@ def with_defaults(made: Any, config: Any) -> Any:
         return {name: with_defaults(made.get(name), value) for name, value in config.items()}
     if not (hasattr(made, "config") and isinstance(config, dict)):
         return config
+    if "schedule" in config and config["schedule"] != made.entry()["schedule"]:
+        return config  # of another schedule, which was assigned
+    mine, parameters = made.config(), _parameters(type(made))
     held = made._arguments() if isinstance(made, Configured) else vars(made)
     fields = {field.argument: field for field in _fields(type(made))}
     filled = {name: with_defaults(held.get(name), value) for name, value in config.items()}
-    for name, parameter in _parameters(type(made)).items():
-        if name not in config and parameter.default is not parameter.empty and name in made.config():
+    for name, parameter in parameters.items():
+        if name not in config and parameter.default is not parameter.empty and name in mine:
             filled[name] = plain(fields[name].check(parameter.default) if name in fields else parameter.default)
     return made.own_description() | filled if isinstance(made, Configured) else filled
 

@@ -69,6 +69,9 @@ class Store:
         check_target(self.path)
         with self._naming():
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+            self._connection.text_factory = lambda text: text.decode(
+                errors="replace"
+            )  # damaged text is refused as what it says
             try:
                 self._open(parts)
             except BaseException:
@@ -142,6 +145,8 @@ class Store:
             if code in OF_THE_PLACE:
                 raise OSError(SYSTEM.get(code, errno.EIO), str(error), str(self.path)) from error
             self._refuse(f": {clipped(error)}", error)
+        except UnicodeDecodeError as error:  # in a message of SQLite that repeats what it has found
+            self._refuse(" with text that is not UTF-8", error)
 
     @contextlib.contextmanager
     def _transaction(self, kind: str = "IMMEDIATE") -> Iterator[None]:
