@@ -71,7 +71,7 @@ class Store:
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
             self._connection.text_factory = lambda text: text.decode(
                 errors="replace"
-            )  # damaged text is refused as what it says
+            )  # refused as what it says
             try:
                 self._open(parts)
             except BaseException:
