@@ -258,8 +258,9 @@ def log(rng: Rng) -> str:
 def _check_log(before: bytes, after: bytes, rows: list[dict[str, float]]) -> None:
     """The rows that were there are there, and then the new ones."""
     whole = before[: before.rfind(b"\n") + 1]
-    old = [line for line in csv.reader(io.StringIO(whole.decode("utf-8-sig"), newline="")) if line][1:]
+    old = [line for line in csv.reader(io.StringIO(whole.decode("utf-8-sig"), newline="")) if any(line)][1:]
     columns, *new = csv.reader(io.StringIO(after.decode("utf-8-sig"), newline=""))
+    new = [line for line in new if any(line)]  # an empty line has got cells, if there is a new column
     if [line[: len(own)] for line, own in zip(new, old, strict=False)] != old or len(new) != len(old) + len(rows):
         raise AssertionError(f"rows must be those before and {len(rows)} more, got {json.dumps(new)}")
     for row, line in zip(rows, new[len(old) :], strict=True):

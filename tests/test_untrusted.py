@@ -258,3 +258,30 @@ def test_nothing_is_written_through_a_link_beside_the_file(tmp_path: Path) -> No
     model().save(tmp_path / "model")
     assert precious.read_text() == "precious"
     assert (tmp_path / "model").is_file()
+
+
+def test_a_shape_of_more_axes_than_numpy_has() -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1] * 1000, "data_offsets": [0, 4]}, "__metadata__": {"format": "x"}})
+    data = len(header).to_bytes(8, "little") + header.encode() + bytes(4)
+    with pytest.raises(ValueError, match="BytesIO.* is not a safetensors file: "):
+        nn.load(io.BytesIO(data))
+
+
+def test_metadata_that_is_null() -> None:
+    header = json.dumps({"a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}, "__metadata__": None})
+    with pytest.raises(ValueError, match="was not written by nncore"):
+        nn.load(io.BytesIO(len(header).to_bytes(8, "little") + header.encode() + bytes(4)))
+
+
+def test_a_name_of_a_schedule_in_another_entry(tmp_path: Path) -> None:
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 1), loss="squared_error", optimizer=nn.SGD(0.1))
+    trainer.save(tmp_path / "checkpoint")
+    data = (tmp_path / "checkpoint").read_bytes()
+    size = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + size])
+    about = json.loads(header["__metadata__"]["about"])
+    about["optimizer_config"]["schedule"] = "warmup"
+    header["__metadata__"]["about"] = json.dumps(about)
+    text = json.dumps(header).encode()
+    with pytest.raises(ValueError, match="holds an optimizer that cannot be set: SGD has no argument .schedule"):
+        trainer.restore(io.BytesIO(len(text).to_bytes(8, "little") + text + data[8 + size :]))

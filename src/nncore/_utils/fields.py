@@ -557,7 +557,7 @@ def with_defaults(made: Any, config: Any) -> Any:
         return {name: with_defaults(made.get(name), value) for name, value in config.items()}
     if not (hasattr(made, "config") and isinstance(config, dict)):
         return config
-    if "schedule" in config and config["schedule"] != made.entry()["schedule"]:
+    if "schedule" in config and not (isinstance(made, Configured) and made.entry().get("schedule") == config["schedule"]):
         return config  # of another schedule, which was assigned
     mine, parameters = made.config(), _parameters(type(made))
     held = made._arguments() if isinstance(made, Configured) else vars(made)

@@ -69,9 +69,7 @@ class Store:
         check_target(self.path)
         with self._naming():
             self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
-            self._connection.text_factory = lambda text: text.decode(
-                errors="replace"
-            )  # refused as what it says
+            self._connection.text_factory = lambda text: text.decode(errors="replace")  # refused as what it says
             try:
                 self._open(parts)
             except BaseException:
