@@ -263,7 +263,7 @@ def test_nothing_is_written_through_a_link_beside_the_file(tmp_path: Path) -> No
 def test_a_shape_of_more_axes_than_numpy_has() -> None:
     header = json.dumps({"a": {"dtype": "F32", "shape": [1] * 1000, "data_offsets": [0, 4]}, "__metadata__": {"format": "x"}})
     data = len(header).to_bytes(8, "little") + header.encode() + bytes(4)
-    with pytest.raises(ValueError, match="BytesIO.* is not a safetensors file: "):
+    with pytest.raises(ValueError, match=r"BytesIO.* is not a safetensors file: "):
         nn.load(io.BytesIO(data))
 
 
@@ -283,5 +283,5 @@ def test_a_name_of_a_schedule_in_another_entry(tmp_path: Path) -> None:
     about["optimizer_config"]["schedule"] = "warmup"
     header["__metadata__"]["about"] = json.dumps(about)
     text = json.dumps(header).encode()
-    with pytest.raises(ValueError, match="holds an optimizer that cannot be set: SGD has no argument .schedule"):
+    with pytest.raises(ValueError, match=r"holds an optimizer that cannot be set: SGD has no argument .schedule"):
         trainer.restore(io.BytesIO(len(text).to_bytes(8, "little") + text + data[8 + size :]))
