@@ -11,8 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
-PARTS = "kernels bfloat16_kernels dense_direct every_size guard boundary op_table executor online stochastic weight_noise recurrent"
-PARTS += " sparse csr_kernels lazy_kernels sparse_dense"
+PARTS = "kernels dense_direct every_size guard boundary op_table executor online stochastic weight_noise recurrent"
+PARTS += " bfloat16_kernels sparse csr_kernels lazy_kernels sparse_dense"
 PARTS += " tile_local_gradients array_groups accumulation distributed hand_steps claims ensemble ensemble_use lanes"
 PARTS += " normalization batch_statistics weight_norm wrappers tangent tangent_normalization tangent_layers tangent_recurrent"
 TESTS = [ROOT / "tests" / f"test_{part}.py" for part in PARTS.split()]

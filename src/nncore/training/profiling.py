@@ -204,7 +204,9 @@ def measure(trainer: BaseTrainer, X: Any, y: Any, batch_size: int | None, steps:
     tape = run.program.recording.tape
     ops = [limits.compare(op, tape.capacity, batch, float(seconds[number])) for number, op in compiled.step_ops]
     threads = _kernels.get_num_threads() if compiled.parallel else 1
-    return Profile(tuple(ops), timer.step_seconds(steps, threads), batch, limits.peak, limits.largest_copy, limits.bfloat16_peak)
+    return Profile(
+        tuple(ops), timer.step_seconds(steps, threads), batch, limits.peak, limits.largest_copy, limits.bfloat16_peak
+    )
 
 
 class _Limits:
