@@ -18,8 +18,6 @@ from nncore import _kernels, reference
 
 Array = NDArray[Any]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* has no products of bfloat16 numbers")
-
 LAYERS = {
     "dense": lambda: nn.Dense(70),
     "without bias": lambda: nn.Dense(70, bias=False),

@@ -56,7 +56,7 @@ def _clean_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("name", PAGES)
-@pytest.mark.filterwarnings("ignore:Animation was deleted", "ignore:.* has no products of bfloat16 numbers")
+@pytest.mark.filterwarnings("ignore:Animation was deleted")
 def test_example_runs_and_draws(name: str) -> None:
     import matplotlib.pyplot as plt
 

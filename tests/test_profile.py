@@ -180,7 +180,6 @@ def test_layers_in_python() -> None:
     assert next(op.layer for op in found.ops if op.name == "python") == "twice"
 
 
-@pytest.mark.filterwarnings("ignore:.* has no products of bfloat16 numbers")
 def test_bfloat16_products_are_counted_and_have_a_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """At 32 rows 80-70-3: the first layer has three products of pairs, the small one none."""
     monkeypatch.setattr(module, "product_rate", lambda dtype: 1e3)
@@ -203,7 +202,6 @@ def test_bfloat16_products_are_counted_and_have_a_limit_of_their_own(monkeypatch
     assert make().profile(*data(), steps=1).bfloat16_peak is None
 
 
-@pytest.mark.filterwarnings("ignore:.* has no products of bfloat16 numbers")
 def test_recurrent_bfloat16_products_are_counted() -> None:
     model = nn.Sequential([nn.GRU(64)], input_shape=(5, 70), compute_dtype="bfloat16")
     X = np.random.default_rng(0).standard_normal((12, 5, 70))

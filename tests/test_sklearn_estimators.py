@@ -197,7 +197,6 @@ def test_partial_fit_is_refused() -> None:
     assert not hasattr(MLPRegressor(solver="lbfgs"), "partial_fit")
 
 
-@pytest.mark.filterwarnings("ignore:.* has no products of bfloat16 numbers")
 @pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor, RealMLPClassifier, RealMLPRegressor])
 def test_products_in_bfloat16(cls: Any) -> None:
     """The estimator's network rounds the products of its second layer: the same weights give other outputs without."""
