@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-NAMES = "limits instructions training prediction kernels optimizers calls overheads normalization stochastic curvature estimators precision"
+NAMES = "limits instructions training prediction kernels optimizers calls"
+NAMES += " overheads normalization stochastic curvature estimators precision"
 
 
 def main() -> None:

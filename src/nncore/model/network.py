@@ -251,7 +251,7 @@ class Network(Sealed):
         return self.astype(self.dtype, self.compute_dtype)
 
     def astype(self, dtype: DTypeLike, compute_dtype: str | None = None) -> Self:
-        """A copy of the model with converted parameters, whose products have factors of ``compute_dtype`` (default: ``dtype``)."""
+        """A copy of the model with converted parameters, whose products are in ``compute_dtype`` (default: ``dtype``)."""
         return self._copied(np.dtype(dtype), compute_dtype, {})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
