@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-NAMES = "limits training prediction kernels optimizers calls overheads normalization stochastic curvature estimators"
+NAMES = "limits instructions training prediction kernels optimizers calls"
+NAMES += " overheads normalization stochastic curvature estimators precision"
 
 
 def main() -> None:

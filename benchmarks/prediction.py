@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from benchmarks import machine, nets, table
-from benchmarks.rivals import VARIANTS
+from benchmarks.rivals import pick
 from benchmarks.timing import PAUSE
 from benchmarks.training import chosen, start
 
@@ -49,12 +49,12 @@ def main(arguments: list[str] | None = None) -> None:
     names = ",".join(net.name for net in nets.NETS)
     parser.add_argument("--nets", default=names, help="comma-separated; others as sizes@batch")
     parser.add_argument("--rows", default="1,100,10000", help="comma-separated")
-    parser.add_argument("--rivals", default=",".join(VARIANTS), help="comma-separated")
+    parser.add_argument("--rivals", default="", help="comma-separated; default: all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.05, help="of each measurement, one call at least")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     asked = parser.parse_args(arguments)
-    about, rivals, sizes = machine.describe(), asked.rivals.split(","), [int(n) for n in asked.rows.split(",")]
+    about, rivals, sizes = machine.describe(), pick(asked.rivals, asked.dtype), [int(n) for n in asked.rows.split(",")]
     others = [rival for rival in rivals if rival != "nncore"]
     saved, lines = [], []
     for name in asked.nets.split(","):

@@ -12,15 +12,17 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from benchmarks import limits, machine, nets, table
-from benchmarks.rivals import VARIANTS
+from benchmarks import instructions, limits, machine, nets, table
+from benchmarks.rivals import VARIANTS, pick
 from benchmarks.timing import PAUSE
 from benchmarks.worker import Worker
 
 NOTE = """µs per training step: gathering of the shuffled batch, forward, softmax cross-entropy, backward, Adam. Median
 of {rounds} rounds in which the processes took turns. For each rival its fastest variant, named below; for nncore
 the default, and one thread. limit: the arithmetic of the step's matrix products at the speed of the best product
-measured in this run, {peak} GFLOP/s. ×: time over nncore's; "of limit ×": nncore's time over the limit."""
+measured in this run, {peak} GFLOP/s. FMA and bfloat16 limit: the same at the rate of the instruction, a float32 multiply-add
+or one of pairs of bfloat16 numbers, measured in each round. ×: time over nncore's; "of limit ×": nncore's time
+over the limit. Rivals in bfloat16 round the factors of products and keep everything else in float32."""
 
 
 def start(net: nets.Net, rivals: Iterable[str], dtype: str) -> dict[tuple[str, str], Worker]:
@@ -28,16 +30,18 @@ def start(net: nets.Net, rivals: Iterable[str], dtype: str) -> dict[tuple[str, s
     workers: dict[tuple[str, str], Worker] = {}
     for rival in rivals:
         for variant, options in VARIANTS[rival].items():
-            workers[rival, variant] = worker = Worker(rival, net, dtype, options)
+            workers[rival, variant] = worker = Worker(rival.partition(" ")[0], net, dtype, options)
             if worker.problem:
                 print(f"{net.name}: {rival}: {worker.problem}", file=sys.stderr)
                 break
     return workers
 
 
-def measure(net: nets.Net, rivals: list[str], dtype: str, rounds: int, seconds: float) -> list[dict[str, Any]]:
-    """Seconds per step in each round, for each variant."""
-    workers = start(net, rivals, dtype)
+def measure(
+    net: nets.Net, rivals: list[str], dtype: str, rounds: int, seconds: float
+) -> tuple[list[dict[str, Any]], dict[str, float]]:
+    """Seconds per step in each round, for each variant; and the rates of the instructions, as medians over the rounds."""
+    workers, rates = start(net, rivals, dtype), []
     results = {
         key: {"rival": key[0], "variant": key[1], **worker.about, "step_seconds": [], "idle_seconds": []}
         for key, worker in workers.items()
@@ -48,6 +52,8 @@ def measure(net: nets.Net, rivals: list[str], dtype: str, rounds: int, seconds: 
             time.sleep(PAUSE)
         keys = list(workers)
         for round_ in range(rounds):
+            if dtype == "float32":
+                rates.append(instructions.rates(machine.cores()))
             for key in keys[round_ % len(keys) :] + keys[: round_ % len(keys)]:
                 answer = workers[key].ask("measure", seconds=seconds)
                 if answer is not None:
@@ -60,41 +66,43 @@ def measure(net: nets.Net, rivals: list[str], dtype: str, rounds: int, seconds: 
             results[key]["problem"] = worker.problem
     for result in results.values():
         result["median"] = statistics.median(result["step_seconds"]) if not result["problem"] else None
-    return list(results.values())
+    return list(results.values()), instructions.medians(rates) if rates else {}
 
 
 def chosen(results: list[dict[str, Any]], rival: str) -> dict[str, Any] | None:
     """The variant that counts: the fastest, or the default of nncore."""
     measured = [r for r in results if r["rival"] == rival and r["median"] is not None]
-    if rival == "nncore":
+    if rival.startswith("nncore"):
         measured = [r for r in measured if r["variant"] == "default"]
     return min(measured, key=lambda r: r["median"], default=None)
 
 
-def row(net: nets.Net, results: list[dict[str, Any]], rivals: list[str], peak: float) -> list[str]:
+def row(net: nets.Net, results: list[dict[str, Any]], rivals: list[str], peak: float, rates: dict[str, float]) -> list[str]:
     """One row of the table."""
     times = {rival: (chosen(results, rival) or {}).get("median") for rival in rivals}
     own = times.get("nncore")
     limit = net.flops / peak
-    single = [r["median"] for r in results if r["rival"] == "nncore" and r["variant"] == "1 thread"]
+    single = {r["rival"]: r["median"] for r in results if r["variant"] == "1 thread"}
     cells = [f"{net.name} ({net.batch})"]
     for rival in rivals:
         problem = next((r["problem"] for r in results if r["rival"] == rival and r["problem"]), None)
         missing = "absent" if problem and problem.startswith("absent") else "failed"
         cells.append(table.number(times[rival] * 1e6) if times[rival] else missing)
-        if rival == "nncore":
-            cells.append(table.number(single[0] * 1e6) if single and single[0] else "–")
+        if rival.startswith("nncore"):
+            cells.append(table.number(single[rival] * 1e6) if single.get(rival) else "–")
     cells.append(table.number(limit * 1e6, 2))
+    cells += [table.number(net.flops / rate * 1e6 if rate else None, 3) for rate in rates.values()]
     cells += [table.number(times[r] / own) if own and times[r] else "–" for r in rivals if r != "nncore"]
     return [*cells, table.number(own / limit) if own else "–"]
 
 
-def header(rivals: list[str]) -> list[str]:
+def header(rivals: list[str], dtype: str) -> list[str]:
     """Names of the columns."""
     names = ["net (batch)"]
     for rival in rivals:
-        names += [rival, "1 thread"] if rival == "nncore" else [rival]
-    return [*names, "limit", *(f"{rival} ×" for rival in rivals if rival != "nncore"), "of limit ×"]
+        names += [rival, "1 thread"] if rival.startswith("nncore") else [rival]
+    names += ["limit", "FMA limit", "bfloat16 limit"] if dtype == "float32" else ["limit"]
+    return [*names, *(f"{rival} ×" for rival in rivals if rival != "nncore"), "of limit ×"]
 
 
 def run(chosen_nets: list[nets.Net], rivals: list[str], dtype: str, rounds: int, seconds: float) -> None:
@@ -104,14 +112,16 @@ def run(chosen_nets: list[nets.Net], rivals: list[str], dtype: str, rounds: int,
     rows, saved, ways = [], [], []
     for net in chosen_nets:
         print(f"{net.name} …", file=sys.stderr)
-        results = measure(net, rivals, dtype, rounds, seconds)
-        rows.append(row(net, results, rivals, peak))
-        best = [chosen(results, rival) for rival in rivals if rival != "nncore"]
+        results, rates = measure(net, rivals, dtype, rounds, seconds)
+        rows.append(row(net, results, rivals, peak, rates))
+        best = [chosen(results, rival) for rival in rivals if not rival.startswith("nncore")]
         ways.append(f"  {net.name}: " + ", ".join(f"{b['rival']} ({b['variant']})" for b in best if b))
-        saved.append({"net": net.name, "batch": net.batch, "rows": net.rows, "flops": net.flops, "results": results})
+        saved.append(
+            {"net": net.name, "batch": net.batch, "rows": net.rows, "flops": net.flops, "rates": rates, "results": results}
+        )
     print(machine.text(about), end="\n\n")
     print(f"{dtype}\n")
-    print(table.render(header(rivals), rows), end="\n\n")
+    print(table.render(header(rivals, dtype), rows), end="\n\n")
     print(NOTE.format(rounds=rounds, peak=table.number(peak / 1e9)))
     print("Fastest variants:", *ways, sep="\n")
     if any(r.get("note", "").startswith("two classes") for s in saved for r in s["results"]):
@@ -157,7 +167,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=main.__doc__)
     names = ",".join(net.name for net in nets.NETS)
     parser.add_argument("--nets", default=names, help="comma-separated; others as sizes@batch")
-    parser.add_argument("--rivals", default=",".join(VARIANTS), help="comma-separated")
+    parser.add_argument("--rivals", default="", help="comma-separated; default: all")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=0.3, help="of each measurement")
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
@@ -165,7 +175,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=5, help="of --check")
     asked = parser.parse_args(arguments)
     chosen_nets = [nets.parse(name) for name in asked.nets.split(",")]
-    rivals = asked.rivals.split(",")
+    rivals = pick(asked.rivals, asked.dtype)
     if unknown := set(rivals) - set(VARIANTS):
         parser.error(f"unknown rivals {', '.join(sorted(unknown))}; there are {', '.join(VARIANTS)}")
     if asked.check:

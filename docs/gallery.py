@@ -18,7 +18,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"  # the scripts beside the sect
 # The order of a course: the folders of examples/ that are not named here come last, by name.
 SECTIONS = (
     "first_hour", "gradient", "learning_rate", "momentum", "adaptive_rates", "landscapes", "data", "losses_and_capacity",
-    "initialization", "normalization", "second_order", "regularization", "inside", "estimators",
+    "initialization", "normalization", "second_order", "regularization", "precision", "inside", "estimators",
 )  # fmt: skip
 
 

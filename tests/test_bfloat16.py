@@ -18,8 +18,6 @@ from nncore import _kernels, reference
 
 Array = NDArray[Any]
 
-pytestmark = pytest.mark.filterwarnings("ignore:.* has no products of bfloat16 numbers")
-
 LAYERS = {
     "dense": lambda: nn.Dense(70),
     "without bias": lambda: nn.Dense(70, bias=False),
@@ -189,6 +187,12 @@ def test_copies_and_files_keep_it(tmp_path: Path, rng: np.random.Generator) -> N
         assert other.compute_dtype == "bfloat16"
         assert other.predict(X).tobytes() == model.predict(X).tobytes()
     assert (network(None).compute_dtype, model.astype("float64").compute_dtype) == ("float32", "float64")
+    exact = model.astype("float32")
+    assert exact.compute_dtype == "float32"
+    assert exact.predict(X).tobytes() == network(None).predict(X).tobytes()
+    assert exact.astype("float32", "bfloat16").predict(X).tobytes() == model.predict(X).tobytes()
+    with pytest.raises(ValueError, match="compute_dtype bfloat16 needs the dtype float32, got float64"):
+        model.astype("float64", "bfloat16")
     assert "products in bfloat16" in str(model.summary())
     with pytest.raises(AttributeError, match="compute_dtype"):
         model.compute_dtype = "float32"

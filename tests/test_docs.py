@@ -203,6 +203,12 @@ def test_reference_has_every_public_name() -> None:
     } <= entries
 
 
+def test_reference_has_every_module_of_twins() -> None:
+    pages = set(re.findall(r"automodule:: (\S+)", documented()))
+    names = [name for name in modules() if name.startswith("nncore.reference.") and "._" not in name]
+    assert [name for name in names if name not in pages] == []
+
+
 @pytest.mark.parametrize(
     ("row", "registry"),
     [

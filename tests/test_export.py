@@ -253,6 +253,14 @@ def test_self_test(compiler: list[str], dtype: str, tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_self_test_of_a_network_with_bfloat16_products(tmp_path: Path) -> None:
+    """The file does not round factors, and so its examples are not those of predict, which does."""
+    model = nn.Sequential([nn.Dense(96), nn.Tanh(), nn.Dense(3)], input_shape=80, compute_dtype="bfloat16", seed=0)
+    model.export(tmp_path / "net.h")
+    assert subprocess.run([compiled(tmp_path / "net.h", C, "-DNET_SELF_TEST")]).returncode == 0
+
+
+@needs_compiler
 @each_dtype
 def test_self_test_detects_a_change_of_any_array(dtype: str, tmp_path: Path) -> None:
     path = tmp_path / "net.h"

@@ -178,3 +178,33 @@ def test_layers_in_python() -> None:
     X, y = data()
     found = nn.Trainer(model, "softmax_cross_entropy").profile(X, y, steps=2)
     assert next(op.layer for op in found.ops if op.name == "python") == "twice"
+
+
+def test_bfloat16_products_are_counted_and_have_a_limit_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 32 rows 80-70-3: the first layer has three products of pairs, the small one none."""
+    monkeypatch.setattr(module, "product_rate", lambda dtype: 1e3)
+    monkeypatch.setattr(module, "bfloat16_rate", lambda: 2e3)
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((32, 80)), rng.integers(0, 3, 32)
+    model = nn.Sequential([nn.Dense(64), nn.ReLU(), nn.Dense(70), nn.Dense(3)], 80, compute_dtype="bfloat16", seed=0)
+    profile = nn.Trainer(model, "softmax_cross_entropy").profile(X, y, batch_size=32, steps=1)
+    found = {(op.name, op.layer): op for op in profile.ops}
+    work = 2 * 32 * 64 * 70
+    for product in ("forward", "backward_input", "backward_weight"):
+        op = found[f"dense_{product}_bfloat16", "dense_2"]
+        assert (op.flops, op.bound, op.limit) == (work, work / 2e3, "arithmetic")
+    op = found["dense_forward_narrow", "dense_3"]
+    assert (op.flops, op.bound) == (2 * 32 * 70 * 3, 2 * 32 * 70 * 3 / 1e3)
+    copied = [op.traffic for op in profile.ops if op.name == "rows_bfloat16" and op.layer == "dense_1"]
+    assert copied == [(4 + 2 + 2) * 32 * 80, (4 + 2 + 2) * 32 * 64]  # x and dy, and their two copies
+    assert (profile.peak, profile.bfloat16_peak) == (1e3, 2e3)
+    assert "in bfloat16 0 GFLOP/s" in str(profile)
+    assert make().profile(*data(), steps=1).bfloat16_peak is None
+
+
+def test_recurrent_bfloat16_products_are_counted() -> None:
+    model = nn.Sequential([nn.GRU(64)], input_shape=(5, 70), compute_dtype="bfloat16")
+    X = np.random.default_rng(0).standard_normal((12, 5, 70))
+    found = {op.name: op for op in nn.Trainer(model, "squared_error").profile(X, np.zeros((12, 64)), steps=1).ops}
+    assert found["dense_steps_forward_bfloat16"].flops == 2 * 12 * 5 * 70 * 3 * 64
+    assert found["dense_steps_backward_weight_bfloat16"].flops == 2 * 12 * 5 * 70 * 3 * 64

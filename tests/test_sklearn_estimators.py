@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import pickle
 import signal
@@ -22,7 +23,7 @@ from sklearn.metrics import mean_poisson_deviance
 from sklearn.preprocessing import StandardScaler
 
 import nncore as nn
-from nncore.sklearn import MLPClassifier, MLPRegressor, base
+from nncore.sklearn import MLPClassifier, MLPRegressor, RealMLPClassifier, RealMLPRegressor, base
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -194,6 +195,19 @@ def test_partial_fit_is_refused() -> None:
     with pytest.raises(ValueError, match="balanced"):
         MLPClassifier(class_weight="balanced").partial_fit(X, Y, classes=[0, 1, 2])
     assert not hasattr(MLPRegressor(solver="lbfgs"), "partial_fit")
+
+
+@pytest.mark.parametrize("cls", [MLPClassifier, MLPRegressor, RealMLPClassifier, RealMLPRegressor])
+def test_products_in_bfloat16(cls: Any) -> None:
+    """The estimator's network rounds the products of its second layer: the same weights give other outputs without."""
+    length: dict[str, Any] = {"n_epochs": 2} if cls.__name__.startswith("Real") else {"max_iter": 2}
+    estimator = cls(hidden_layer_sizes=(64, 64), compute_dtype="bfloat16", random_state=0, **length).fit(X, Y)
+    model = estimator.models_[0] if cls.__name__.startswith("Real") else estimator.model_
+    assert model.compute_dtype == "bfloat16"
+    exact = nn.Sequential(copy.deepcopy(model).layers, model.input_shape)
+    exact.parameters = model.parameters
+    inputs = X.astype(np.float32)
+    assert 1e-5 < np.abs(exact.forward(inputs) - model.forward(inputs)).max() < 0.05
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])

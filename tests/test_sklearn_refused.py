@@ -183,7 +183,7 @@ def test_estimators_with_a_trainer_that_was_called_are_copied() -> None:
 
 OTHER: list[tuple[str, Any]] = [
     ("hidden_layer_sizes", (7,)), ("activation", "tanh"), ("dropout", 0.1), ("normalization", "layer_norm"),
-    ("dtype", "float64"), ("loss", "binary_cross_entropy"),
+    ("dtype", "float64"), ("compute_dtype", "bfloat16"), ("loss", "binary_cross_entropy"),
 ]  # fmt: skip
 
 

@@ -18,7 +18,8 @@ class Trainer(Rival):
         layers: list[Any] = []
         for units in net.sizes[1:]:
             layers += [nn.Dense(units), nn.ReLU()]
-        self.model = nn.Sequential(layers[:-1], input_shape=net.sizes[0], dtype=dtype, seed=0)
+        compute_dtype = options.get("compute_dtype")
+        self.model = nn.Sequential(layers[:-1], input_shape=net.sizes[0], dtype=dtype, compute_dtype=compute_dtype, seed=0)
         self.trainer = nn.Trainer(self.model, loss="softmax_cross_entropy", optimizer=nn.Adam(lr=1e-3))
         self.X, self.y, self.batch = X, y, net.batch
         self.version, self.note = nn.__version__, f"{nn.get_num_threads()} threads at most"

@@ -1,4 +1,4 @@
-"""PyTorch: eager mode, fused Adam."""
+"""PyTorch: eager mode, fused Adam; bfloat16 by autocast around forward pass and loss, as its documentation has it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class Trainer(Rival):
         if "threads" in options:
             torch.set_num_threads(options["threads"])
         torch.manual_seed(0)
+        self.autocast = options.get("autocast", False)
         layers: list[torch.nn.Module] = []
         for inputs, units in net.shapes:
             layers += [torch.nn.Linear(inputs, units, dtype=getattr(torch, dtype)), torch.nn.ReLU()]
@@ -39,7 +40,8 @@ class Trainer(Rival):
         loss_of = torch.nn.functional.cross_entropy
         for _ in range(epochs):
             for index in torch.randperm(len(X)).split(self.batch):
-                loss = loss_of(net(X.index_select(0, index)), y.index_select(0, index))
+                with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+                    loss = loss_of(net(X.index_select(0, index)), y.index_select(0, index))
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -47,4 +49,5 @@ class Trainer(Rival):
     @torch.no_grad()
     def logits(self, X: Any) -> Any:
         """See `Rival.logits`."""
-        return self.net(torch.from_numpy(X)).numpy()
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.autocast):
+            return self.net(torch.from_numpy(X)).float().numpy()

@@ -89,7 +89,7 @@ class Ensemble:
         by_key: dict[Any, tuple[Sequential, list[int]]] = {}
         own_of: dict[int, list[Any]] = {}  # arguments that differ within a group
         for number in range(members):
-            own, has_each = of_member(lambda memo: model._copied(model.dtype, memo), number, members)
+            own, has_each = of_member(lambda memo: model._copied(model.dtype, model.compute_dtype, memo), number, members)
             if not has_each:
                 by_key[""] = own, list(range(members))
                 break

@@ -26,7 +26,7 @@ class Plan(NamedTuple):
     feature_names: tuple[str, ...] | None
     target_names: tuple[str, ...] | None
     examples: Array  # (EXAMPLES, inputs)
-    expected: Array  # (EXAMPLES, outputs): what predict returns for them
+    expected: Array  # (EXAMPLES, outputs): what predict returns for them, without the rounding of a compute_dtype
 
     @property
     def inputs(self) -> int:
@@ -39,7 +39,7 @@ class Plan(NamedTuple):
 
 def plan_of(model: Any) -> Plan:
     """The plan of a `Sequential`."""
-    model = model.copy()  # a training may go on meanwhile
+    model = model.astype(model.dtype)  # a copy, as a training may go on meanwhile
     if not (np.isfinite(model.parameters).all() and np.isfinite(model.state).all()):
         raise ValueError("model must have finite parameters to be exported: some are infinite or NaN")
     inputs, outputs = math.prod(model.input_shape), math.prod(model.output_shape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -13,6 +12,7 @@ import numpy as np
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import Array, returned
+from nncore._utils.hints import warn
 from nncore.initializers import Zeros
 from nncore.layers import Layer
 
@@ -28,11 +28,10 @@ def checked_compute_dtype(compute_dtype: Any, dtype: np.dtype[Any]) -> str:
     if dtype != np.float32:
         raise ValueError(f"compute_dtype bfloat16 needs the dtype float32, got {dtype}")
     if not _kernels.has_bfloat16():
-        warnings.warn(
+        warn(
             f"{_kernels.isa_name} has no products of bfloat16 numbers: they are computed in float32, with the same bits, "
             "and take longer than those of compute_dtype=None",
             RuntimeWarning,
-            stacklevel=4,
         )
     return "bfloat16"
 

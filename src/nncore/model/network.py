@@ -250,16 +250,16 @@ class Network(Sealed):
 
     def copy(self) -> Self:
         """An independent copy of the model."""
-        return self.astype(self.dtype)
+        return self.astype(self.dtype, self.compute_dtype)
 
-    def astype(self, dtype: DTypeLike) -> Self:
-        """A copy of the model with converted parameters."""
-        return self._copied(float_dtype(dtype), {})
+    def astype(self, dtype: DTypeLike, compute_dtype: str | None = None) -> Self:
+        """A copy of the model with converted parameters, whose products are in ``compute_dtype`` (default: ``dtype``)."""
+        return self._copied(float_dtype(dtype), compute_dtype, {})
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return self._copied(self.dtype, memo)
+        return self._copied(self.dtype, self.compute_dtype, memo)
 
-    def _copied(self, dtype: np.dtype[Any], memo: dict[int, Any]) -> Self:
+    def _copied(self, dtype: np.dtype[Any], compute_dtype: str | None, memo: dict[int, Any]) -> Self:
         """A deep copy. What refers to this model, its layers or their arrays refers to those of the copy in it."""
         other = memo[id(self)] = object.__new__(type(self))
         for name in VECTORS:
@@ -267,8 +267,7 @@ class Network(Sealed):
             vector = vars(other)[name] = memo[id(source)] = aligned_zeros(source.size, dtype)
             views = [vars(layer)[view] for layer in self.layers for view in layer._views]
             memo.update({id(view): same_part(view, source, vector) for view in views if np.may_share_memory(view, source)})
-        own = self.compute_dtype if dtype == self.dtype else None
-        other.__setstate__(self._state(memo) | {"dtype": dtype, "compute_dtype": own})
+        other.__setstate__(self._state(memo) | {"dtype": dtype, "compute_dtype": compute_dtype})
         for layer, twin in zip(self.layers, other.layers, strict=True):
             vars(twin).update({view: memo[id(vars(layer)[view])] for view in layer._views})
         return other

@@ -44,6 +44,7 @@ class Sequential(Network):
         AVX512-BF16, and slower on others (`show_config` says which this is), with the same bits. It holds for the products of
         `Dense`, `WeightNorm` and the layers with noise on weights, and of the input in recurrent layers, where W has at least
         64 rows and columns: smaller ones would not be faster. Curvature and `check_gradients` do not round. Default: ``dtype``.
+        See :doc:`/guide/precision`.
     seed : int
         Seed of the initial weights and of random layers. The same seed gives the same bits.
 

@@ -154,7 +154,8 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             self.n_features_in_, sizes, outputs, activation=self.activation, dropout=self.dropout,
             normalization=self.normalization, weight_init=self.weight_init, last=last, sparse=is_sparse(train.X),
         )  # fmt: skip
-        model = Sequential(stack, self.n_features_in_, dtype=self.dtype, seed=seeds[0])
+        compute = self.compute_dtype
+        model = Sequential(stack, self.n_features_in_, dtype=self.dtype, compute_dtype=compute, seed=seeds[0])
         self.model_, self.trainer_ = model, Trainer(model, loss, optimizer, clip=self._clipping(), seed=seeds[1])
         self._loss, self.n_outputs_, self.n_layers_ = loss, outputs, len(sizes) + 2
         self._network = self._made_from(outputs, last)
@@ -168,8 +169,9 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
         """What makes the network, by parameter; ``weight_init`` does nothing later."""
         sizes = hidden_sizes(self.hidden_layer_sizes)
         each = {name: repr(for_each_layer(name, getattr(self, name), sizes)) for name in ("activation", "dropout")}
-        fixed = {"normalization": self.normalization, "dtype": np.dtype(self.dtype), "loss": (outputs, type(last).__name__)}
-        return {"hidden_layer_sizes": sizes, **each, **fixed}
+        types = {"dtype": np.dtype(self.dtype), "compute_dtype": self.compute_dtype}
+        fixed = {"normalization": self.normalization, "loss": (outputs, type(last).__name__)}
+        return {"hidden_layer_sizes": sizes, **each, **types, **fixed}
 
     def _continue(self, train: Examples, optimizer: Optimizer, seed: int, incremental: bool) -> None:
         """The network of the last fit with the present parameters; the optimizer keeps its state if it is of the same kind."""

@@ -70,7 +70,7 @@ class MLPClassifier(Classifier, BaseMLP):
         epsilon: float = 1e-8, n_iter_no_change: float = 10, max_fun: int = 15000, loss: Any = "log_loss",
         class_weight: Any = None, dropout: Any = 0.0, normalization: str | None = None, optimizer: Any = None,
         schedule: Any = None, clip: Any = None, regularizer: Any = None, weight_init: Any = None, dtype: Any = "float32",
-        callbacks: Any = None, monitor: str = "score",
+        compute_dtype: str | None = None, callbacks: Any = None, monitor: str = "score",
     ) -> None:  # fmt: skip
         self._keep(locals())
 

@@ -68,6 +68,8 @@ regularizer : Regularizer or mapping, optional
 weight_init : str or Initializer, optional
     With biases of 0. Default: scikit-learn's, of weights and biases.
 dtype : {"float32", "float64"}, default "float32"
+compute_dtype : {"bfloat16"}, optional
+    Type of the operands of products (:doc:`/guide/precision`). Default: ``dtype``.
 callbacks : sequence of Callback, optional
     Callbacks of nncore.
 monitor : str, default "score"
@@ -128,6 +130,8 @@ random_state : int, RandomState or None
 verbose : bool or int, default False
     True for a progress line, 2 for a line for each epoch.
 dtype : {"float32", "float64"}, default "float32"
+compute_dtype : {"bfloat16"}, optional
+    Type of the operands of products (:doc:`/guide/precision`). Default: ``dtype``.
 callbacks : sequence of Callback, optional
     Callbacks of nncore."""
 

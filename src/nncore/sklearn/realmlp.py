@@ -158,7 +158,7 @@ class BaseRealMLP(NetworkEstimator):
         if self.zero_output:
             parts[-1] = Dense(self.n_outputs_, weight_init="zeros")
         scale: list[Layer] = [] if self.scale_lr_factor is None else [Scale()]
-        return Sequential([*scale, *parts], inputs, dtype=self.dtype, seed=seed)
+        return Sequential([*scale, *parts], inputs, dtype=self.dtype, compute_dtype=self.compute_dtype, seed=seed)
 
     def _train(self, model: Sequential, train: Examples, held_back: Examples | None, seed: int, last: Callback) -> None:
         n = len(train.y)
@@ -268,7 +268,8 @@ class RealMLPClassifier(Classifier, BaseRealMLP):
         label_smoothing: float = 0.1, learning_rate_init: float = 0.04, schedule: Any = "cos_log", beta_1: float = 0.9,
         beta_2: float = 0.95, epsilon: float = 1e-8, n_epochs: int = 256, batch_size: int = 256, last_batch: str = "drop",
         validation_fraction: float = 0.2, monitor: str = "score", n_members: int = 1, class_weight: Any = None,
-        random_state: Any = None, verbose: Any = False, dtype: Any = "float32", callbacks: Any = None,
+        random_state: Any = None, verbose: Any = False, dtype: Any = "float32", compute_dtype: str | None = None,
+        callbacks: Any = None,
     ) -> None:  # fmt: skip
         self._keep(locals())
 
@@ -335,7 +336,7 @@ class RealMLPRegressor(Regressor, BaseRealMLP):
         standardize: bool = True, clip: bool = True, learning_rate_init: float = 0.07, schedule: Any = "cos_log",
         beta_1: float = 0.9, beta_2: float = 0.95, epsilon: float = 1e-8, n_epochs: int = 256, batch_size: int = 256,
         last_batch: str = "drop", validation_fraction: float = 0.2, n_members: int = 1, random_state: Any = None,
-        verbose: Any = False, dtype: Any = "float32", callbacks: Any = None,
+        verbose: Any = False, dtype: Any = "float32", compute_dtype: str | None = None, callbacks: Any = None,
     ) -> None:  # fmt: skip
         self._keep(locals())
 

@@ -62,7 +62,8 @@ class MLPRegressor(Regressor, BaseMLP):
         nesterovs_momentum: bool = True, early_stopping: bool = False, validation_fraction: float = 0.1, beta_1: float = 0.9,
         beta_2: float = 0.999, epsilon: float = 1e-8, n_iter_no_change: float = 10, max_fun: int = 15000,
         dropout: Any = 0.0, normalization: str | None = None, optimizer: Any = None, schedule: Any = None, clip: Any = None,
-        regularizer: Any = None, weight_init: Any = None, dtype: Any = "float32", callbacks: Any = None, monitor: str = "score",
+        regularizer: Any = None, weight_init: Any = None, dtype: Any = "float32", compute_dtype: str | None = None,
+        callbacks: Any = None, monitor: str = "score",
     ) -> None:  # fmt: skip
         self._keep(locals())
 

@@ -26,6 +26,8 @@ Array = NDArray[Any]
 
 WARM_UP = 3  # steps
 ROUNDS = 5  # of each kind of timing, of which the median is taken
+RATED = 48, 64, 512  # rows, units and inputs of the product whose rate is the limit
+PAIR_OF_ONES = 0x3F803F80  # two bfloat16 numbers
 MIN_COPY = 1 << 14  # bytes: the time of a smaller copy would be that of the call
 
 # Floating-point operations of the matrix products in an op, from the number of rows and its sizes. Those of other ops are
@@ -36,7 +38,7 @@ FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
             f"{dense}_{product}{variant}"
             for dense in ("dense", "dense_steps")
             for product in ("forward", "backward_input", "backward_weight")
-            for variant in ("", "_blas")
+            for variant in ("", "_blas", "_bfloat16")
         ],
         lambda rows, size: 2 * rows * size[0] * size[1] * (size[4:] or (1,))[0],  # units, inputs, two gaps, steps
     ),
@@ -116,6 +118,9 @@ class Profile:
         FLOP/s of a product on one thread.
     copy : float
         Bytes/s of a copy with the traffic of the largest op, on one thread.
+    bfloat16_peak : float, optional
+        FLOP/s of a product of bfloat16 numbers on one thread, the limit of the ops named ``…_bfloat16``; None without
+        ``compute_dtype="bfloat16"``.
 
     Examples
     --------
@@ -135,6 +140,7 @@ class Profile:
     batch_size: int
     peak: float
     copy: float
+    bfloat16_peak: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -163,7 +169,8 @@ class Profile:
 
     def _notes(self) -> list[str]:
         whole = ", ".join(f"{1e6 * s:.1f} us on {n} thread{'s' * (n > 1)}" for n, s in self.step_seconds.items())
-        limits = f"limits of one thread: {self.peak / 1e9:.0f} GFLOP/s, copy {self.copy / 1e9:.0f} GB/s"
+        bfloat16 = f", in bfloat16 {self.bfloat16_peak / 1e9:.0f} GFLOP/s" if self.bfloat16_peak else ""
+        limits = f"limits of one thread: {self.peak / 1e9:.0f} GFLOP/s{bfloat16}, copy {self.copy / 1e9:.0f} GB/s"
         return [limits, f"sum of the ops {1e6 * self.seconds:.1f} us; step of {self.batch_size} rows {whole}"]
 
     def _line(self, op: OpTime) -> tuple[str, ...]:
@@ -193,18 +200,21 @@ def measure(trainer: BaseTrainer, X: Any, y: Any, batch_size: int | None, steps:
     compiled = run.program.compiled
     timer.advance(WARM_UP, 1)
     seconds = timer.op_seconds(steps, len(compiled.program.op_names))
-    limits = _Limits(twin.model.dtype)
+    limits = _Limits(twin.model.dtype, twin.model.compute_dtype)
     tape = run.program.recording.tape
     ops = [limits.compare(op, tape.capacity, batch, float(seconds[number])) for number, op in compiled.step_ops]
     threads = _kernels.get_num_threads() if compiled.parallel else 1
-    return Profile(tuple(ops), timer.step_seconds(steps, threads), batch, limits.peak, limits.largest_copy)
+    return Profile(
+        tuple(ops), timer.step_seconds(steps, threads), batch, limits.peak, limits.largest_copy, limits.bfloat16_peak
+    )
 
 
 class _Limits:
     """Speed limits of one thread of this machine, measured at first use."""
 
-    def __init__(self, dtype: Any) -> None:
+    def __init__(self, dtype: Any, compute_dtype: str) -> None:
         self.dtype, self.peak = dtype, product_rate(dtype)
+        self.bfloat16_peak = bfloat16_rate() if compute_dtype == "bfloat16" else None
         self._copies: dict[int, float] = {}
 
     def copy(self, traffic: int) -> float:
@@ -222,7 +232,8 @@ class _Limits:
     def compare(self, op: Op, capacity: int, rows: int, seconds: float) -> OpTime:
         """The op with its limit."""
         work, moved = flops(op, rows), traffic(op, rows, capacity)
-        bounds = {"arithmetic": work / self.peak, "memory": moved / self.copy(moved)}
+        peak = self.bfloat16_peak if self.bfloat16_peak and op.kernel.endswith("_bfloat16") else self.peak
+        bounds = {"arithmetic": work / peak, "memory": moved / self.copy(moved)}
         limit = max(bounds, key=bounds.__getitem__)
         return OpTime(op.kernel, op.layer, seconds, work, moved, bounds[limit], limit if work or moved else "")
 
@@ -262,10 +273,21 @@ class _Timer:
 
 def product_rate(dtype: Any) -> float:
     """FLOP/s of a forward product whose operands stay in the second-level cache, on one thread."""
-    rows, units, inputs = 48, 64, 512
-    x, y = np.ones((rows, inputs), dtype), np.zeros((rows, units), dtype)
-    packed = np.ones(_kernels.packed_size(units, inputs), dtype)
-    op = ("dense_forward", (y, x, packed, None), (units, inputs, 0), (), 0, 1)
+    rows, units, inputs = RATED
+    x, packed = np.ones((rows, inputs), dtype), np.ones(_kernels.packed_size(units, inputs), dtype)
+    return _forward_rate("dense_forward", x, packed, dtype)
+
+
+def bfloat16_rate() -> float:
+    """The same of bfloat16 numbers, in pairs."""
+    rows, units, inputs = RATED
+    x, packed = (np.full(n, PAIR_OF_ONES, np.int32) for n in (rows * inputs // 2, _kernels.packed_size(units, inputs // 2)))
+    return _forward_rate("dense_forward_bfloat16", x, packed, np.float32)
+
+
+def _forward_rate(kernel: str, x: Array, packed: Array, dtype: Any) -> float:
+    rows, units, inputs = RATED
+    op = (kernel, (np.zeros((rows, units), dtype), x, packed, None), (units, inputs, 0), (), 0, 1)
     return 2 * rows * units * inputs / _min_seconds(op, dtype, rows, times=40)
 
 
