@@ -33,6 +33,7 @@ class Activation(Layer):
 
     kernel: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
+    takes_mask = True
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)
@@ -90,6 +91,7 @@ class Softmax(Activation):
     """
 
     kernel = "softmax"
+    takes_mask = False  # its row has all steps
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != 1:
