@@ -113,9 +113,7 @@ def check_cell(
     wanted = twin_backward(cell, dh[:, ::order], want[1:], U64, k[:, ::order])
     deltas = [np.full((rows, steps, twin.shape[2]), np.nan, dtype) for twin in wanted]
     written = [*deltas, np.full((rows, 2, units), np.nan, dtype)]
-    *deltas, _ = run_cell(
-        f"{cell}_backward", written, [dy, *read_backward(cell, got[1:]), *blocks(cell, U), mask, None]
-    )
+    *deltas, _ = run_cell(f"{cell}_backward", written, [dy, *read_backward(cell, got[1:]), *blocks(cell, U), mask, None])
     for mine, twin in zip(deltas, wanted, strict=True):
         assert_close(mine, twin[:, ::order], dtype)
 
@@ -139,6 +137,34 @@ def test_dense_steps_against_their_twins(dtype: str, isa: str, rng: np.random.Ge
         assert np.abs(dx - reference.dense_steps_backward_input(dy64, W64)).max() <= RTOL[dtype] * 5 * np.sqrt(units)
         assert np.abs(dW - reference.dense_steps_backward_weight(dy64, x64)).max() <= RTOL[dtype] * terms
         assert np.abs(db - reference.dense_steps_backward_bias(dy64)).max() <= RTOL[dtype] * terms
+
+
+@each_isa
+@each_dtype
+def test_masks_and_joined_rows(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, steps, width, other in SIZES:
+        kw: dict[str, Any] = {"dtype": dtype, "rows": rows, "isa": isa}
+        a, b = (rng.standard_normal((rows, steps, n)).astype(dtype) for n in (width, other))
+        (y,) = run(
+            "join_rows", [np.full((rows, steps, width + other), np.nan, dtype)], [a, b], sizes=(width, other, steps), **kw
+        )
+        assert np.array_equal(y, reference.join_rows(a, b))
+        apart = run("part_rows", [np.full_like(a, np.nan), np.full_like(b, np.nan)], [y], sizes=(width, other, steps), **kw)
+        for mine, twin, given in zip(apart, reference.part_rows(y, width), (a, b), strict=True):
+            assert np.array_equal(mine, twin)
+            assert np.array_equal(mine, given)
+        for value in (0.0, 0.1):  # 0.1 as the type has it
+            x = np.where(rng.random(a.shape) < 0.3, a, np.dtype(dtype).type(value))
+            x[rng.random((rows, steps)) < 0.5] = value
+            x[0, 0, -1] = np.nan  # which equals nothing
+            (mask,) = run(
+                "mask_steps", [np.full((rows, steps), np.nan, dtype)], [x], sizes=(steps, width), constants=(value,), **kw
+            )
+            assert np.array_equal(mask, reference.mask_steps(x, value))
+            assert mask[0, 0] == 1
+            assert np.array_equal(
+                mask == 0, [[all(v == np.dtype(dtype).type(value) for v in step) for step in row] for row in x]
+            )
 
 
 @each_cell

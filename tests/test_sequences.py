@@ -101,12 +101,12 @@ def test_what_is_between() -> None:
     """Only layers that compute each number by itself."""
     for layer in (nn.Tanh(), nn.Dropout(0.1), nn.GaussianNoise(0.1), nn.Scale()):
         nn.Sequential([nn.Masking(), layer, nn.GRU(3)], input_shape=(4, 2))
-    for layer in (nn.Dense(8), nn.LayerNorm(), nn.Softmax(), nn.BatchNorm(), nn.ActivityL1(0.1), Doubled()):
+    for layer in (nn.Dense(8), nn.LayerNorm(), nn.BatchNorm(), nn.ActivityL1(0.1), Doubled()):
         with pytest.raises(ValueError, match="must not read the steps that masking_1 marks to be skipped"):
             nn.Sequential([nn.Masking(), layer], input_shape=(4, 2))
         with pytest.raises(ValueError, match="must not read the steps that masking_1 marks"):
             nn.Sequential([nn.Masking(), nn.GRU(2, return_sequences=True), layer], input_shape=(4, 2))
-        nn.Sequential([nn.Masking(), nn.GRU(3), layer if not isinstance(layer, Doubled) else Doubled()], input_shape=(4, 2))
+        nn.Sequential([nn.Masking(), nn.GRU(3), layer], input_shape=(4, 2))
     Doubled.takes_mask = True
     nn.Sequential([nn.Masking(), Doubled(), nn.GRU(3)], input_shape=(4, 2))
 
@@ -231,10 +231,23 @@ def test_rows_must_correspond(rng: np.random.Generator) -> None:
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             call()
-    with pytest.raises(ValueError, match=r"shuffle=False"):
-        trainer.fit(X[:10], d[:10], batch_size=5, verbose=0)
+    some = {"batch_size": 5, "verbose": 0}
+    with pytest.raises(ValueError, match=r"fit needs shuffle=False for a model that carries states over .* \(stateful=5\)"):
+        trainer.fit(X[:10], d[:10], **some)
+    with pytest.raises(ValueError, match="accumulate must be 1 for a model that carries states over"):
+        trainer.fit(X[:10], d[:10], shuffle=False, accumulate=2, **some)
+    with pytest.raises(ValueError, match="got 11 rows in batches of 5"):
+        trainer.fit(X[:11], d[:11], shuffle=False, last_batch="merge", **some)
+    with pytest.raises(ValueError, match="got 10 rows in batches of 10"):
+        nn.Trainer(model, "squared_error", nn.second_order.LBFGS()).fit(X[:10], d[:10], shuffle=False, verbose=0)
+    for product in (model.jacobian, lambda X: model.jacobian_product(X, model.parameters)):
+        with pytest.raises(ValueError, match="needs batches of 5 rows"):
+            product(X[:10])
+    with pytest.raises(ValueError, match="members must not carry states over"):
+        nn.Ensemble(model, 2)
     assert not model.state.any()
     assert model.predict(X[:10]).shape == (10, 3)
+    assert trainer.evaluate(X[:10], d[:10])["loss"] > 0
     with pytest.raises(ValueError, match="stateful"):
         nn.Sequential([nn.GRU(3, stateful=5), nn.Dense(3), Steps(), nn.GRU(3, stateful=4)], input_shape=(6, 2))
     with pytest.raises(ValueError, match="reset_state of gru needs a layer with stateful"):

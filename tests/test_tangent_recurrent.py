@@ -51,9 +51,7 @@ def check_cell(
     doubles = partial(map, np.float64)
     tU = V.astype(np.float64) * mutation
 
-    run_cell = partial(
-        run, dtype=dtype, rows=rows, isa=isa, sizes=(units, steps, sequences, True, 1, 2), constants=(0.0,)
-    )
+    run_cell = partial(run, dtype=dtype, rows=rows, isa=isa, sizes=(units, steps, sequences, True, 1, 2), constants=(0.0,))
     empty = np.full((rows, steps, units), np.nan, dtype)
     ty = empty if sequences else empty[:, 0].copy()
     parts = [recurrent.blocks(cell, array) for array in (U, V)]
@@ -166,7 +164,9 @@ PLACES: dict[str, Callable[[Any], list[nn.Layer]]] = {
     "stacked": lambda cell: [cell(5, return_sequences=True), nn.Tanh(), cell(4, return_sequences=True), cell(3)],
     "masked": lambda cell: [nn.Masking(), cell(5, return_sequences=True), nn.Tanh(), cell(3)],
     "both directions": lambda cell: [
-        nn.Masking(), nn.Bidirectional(cell(3, return_sequences=True)), nn.Bidirectional(cell(2), merge="mean"),
+        nn.Masking(),
+        nn.Bidirectional(cell(3, return_sequences=True)),
+        nn.Bidirectional(cell(2), merge="mean"),
     ],
     "behind others": lambda cell: [nn.InstanceNorm(affine=True), nn.SiLU(), cell(5), nn.WeightNorm(nn.Dense(3))],
 }

@@ -91,7 +91,6 @@ class Softmax(Activation):
     """
 
     kernel = "softmax"
-    takes_mask = False  # its row has all steps
 
     def build(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         if len(input_shape) != 1:

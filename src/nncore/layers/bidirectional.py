@@ -100,6 +100,10 @@ class Bidirectional(Layer):
     def held(self) -> int:
         return 2 * self.layer.held + super().held
 
+    def __repr__(self) -> str:
+        merge = f", merge={self.merge!r}" if self.merge != "concat" else ""
+        return f"{type(self).__name__}({self.layer!r}{merge})"
+
     def _of(self, direction: str) -> Recurrent:
         """The layer of one direction, with its arrays."""
         layer, prefix = object.__new__(type(self.layer)), f"{direction}_"

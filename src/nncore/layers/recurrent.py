@@ -67,10 +67,10 @@ class Recurrent(Layer):
     stateful : int, optional
         Carry states over from batch to batch, which must have this many rows: h_0 of row i is the last state of row i of the
         batch before, 0 at first. The rows of a batch are then the next pieces of as many long sequences, so ``fit`` needs
-        ``shuffle=False``, and ``predict`` takes a multiple of this many rows. No gradient flows into the batch before (truncated
-        backpropagation through time). ``fit``, ``evaluate``, ``predict``, ``forward`` and ``activations`` leave the last state
-        in ``state``; gradients and curvature start from it and leave it as it is. As Keras's ``stateful=True``, where the
-        number of rows is that of the ``batch_shape``.
+        ``shuffle=False``, and ``predict`` takes a multiple of this many rows. No gradient flows into the batch before
+        (truncated backpropagation through time). ``fit``, ``evaluate``, ``predict``, ``forward`` and ``activations`` leave the
+        last state in ``state``; gradients and curvature start from it and leave it as it is. As Keras's ``stateful=True``,
+        where the number of rows is that of the ``batch_shape``.
     weight_init, recurrent_init, bias_init : Initializer or str
         Default ``"glorot_uniform"`` for the weights of the input, ``"orthogonal"`` for those of the state and zeros, as in
         Keras. PyTorch draws all of them from U(−1/√units, 1/√units).
@@ -83,8 +83,8 @@ class Recurrent(Layer):
     Raises
     ------
     ValueError
-        If ``units`` or ``stateful`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence (steps,
-        inputs); in any pass, if ``stateful`` and a batch does not have so many rows.
+        If ``units`` or ``stateful`` is not a positive integer, ``zoneout`` not in [0, 1), or the input is not a sequence
+        (steps, inputs); in any pass, if ``stateful`` and a batch does not have so many rows.
     """
 
     kernel: str  # the first part of the names of the cell's ops
@@ -180,7 +180,7 @@ class Recurrent(Layer):
         whole, rows = self.parameters["recurrent_weight"], slice(first * self.units, last * self.units)
         outputs = rows.stop - rows.start
         part = whole._replace(shape=(outputs, self.units), offset=whole.offset + rows.start * self.units)
-        of = products_of(tape, *part.shape, self.steps)
+        of = products_of(tape, outputs, self.units, self.steps)
         if delta is None and tape.gradients:
             delta = tape.array(self.steps * outputs)
         weight, gradient = self.recurrent_weight[rows], self.recurrent_weight_grad[rows]
@@ -243,8 +243,8 @@ class Recurrent(Layer):
         products: list[StateProduct],
     ) -> None:  # fmt: skip
         """R{a_t} = W R{x_t} + V x_t + v_b, R{} of the cell, R{∂l/∂x_t} = Wᵀ R{δ_t} + Vᵀ δ_t, and R{δᵀ x}, R{δᵀ h_{t−1}}."""
-        t = CellArrays(*(tape.array(array.shape[1]) for array in (cell.a, cell.previous, cell.delta)))
-        t.extra = tuple(tape.array(array.shape[1]) for array in cell.extra)
+        a, previous, delta = (tape.array(array.shape[1]) for array in (cell.a, cell.previous, cell.delta))
+        t = CellArrays(a, previous, delta, tuple(tape.array(array.shape[1]) for array in cell.extra))
         tiles = matrix_tiles(self.parameters["weight"])
         v, packed_v = of_x.pack_direction(tape, self.weight, tiles)
         y.tangent = tape.array(y.width)
@@ -276,7 +276,18 @@ class Recurrent(Layer):
         arrays += [cell.previous, *(p.packed for p in products), *packed_v, *self._in_product(tape.direction), mask]
         tape.tangent_forward.rows(f"{self.kernel}_tangent_forward", *arrays, **options)
         carry = tape.array((1 + len(products)) * self.units)  # with room for the gradient of r ⊙ h_{t−1}, if any
-        arrays = [t.delta, *(delta for delta in deltas if delta is not t.delta), carry, y.grad_tangent, cell.g, *(p.delta for p in products), cell.a, *self._read(cell), t.a, *self._read(t)]
+        arrays = [
+            t.delta,
+            *(delta for delta in deltas if delta is not t.delta),
+            carry,
+            y.grad_tangent,
+            cell.g,
+            *(p.delta for p in products),
+            cell.a,
+            *self._read(cell),
+            t.a,
+            *self._read(t),
+        ]
         arrays += [self.recurrent_weight, tape.direction(self.recurrent_weight), mask]
         tape.tangent_backward.rows(f"{self.kernel}_tangent_backward", *arrays, **options)
 
@@ -288,7 +299,9 @@ class Recurrent(Layer):
 
     def __repr__(self) -> str:
         defaults = {"weight_init": "glorot_uniform", "recurrent_init": "orthogonal", "bias_init": "zeros"}
-        options = [f"{name}={getattr(self, name)!r}" for name, default in self._options.items() if getattr(self, name) != default]
+        options = [
+            f"{name}={getattr(self, name)!r}" for name, default in self._options.items() if getattr(self, name) != default
+        ]
         for name, default in defaults.items():
             options += [f"{name}={getattr(self, name)!r}"] * (getattr(self, name) != initializers.get(default))
         return f"{type(self).__name__}({', '.join([str(self.units), *options])})"

@@ -16,7 +16,10 @@ from nncore._utils.arrays import Array, returned
 from nncore.initializers import Zeros
 from nncore.layers import Layer, Masking
 
-__all__ = ["check_layers", "check_masks", "checked_compute_dtype", "checked_shape", "declare", "draw", "name_layers", "place_arrays"]
+__all__ = [
+    "check_layers", "check_sequences", "checked_compute_dtype", "checked_shape", "declare", "draw", "name_layers",
+    "place_arrays",
+]  # fmt: skip
 
 
 def checked_compute_dtype(compute_dtype: Any, dtype: np.dtype[Any]) -> str:
@@ -79,8 +82,10 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
     return size, kept
 
 
-def check_masks(layers: Iterable[Layer]) -> None:
-    """Raise if a layer would read steps that are to be skipped."""
+def check_sequences(layers: Sequence[Layer]) -> None:
+    """Raise if a layer would read steps that are to be skipped, or layers carry over states of different numbers of rows."""
+    if len(rows := {layer.batch_rows for layer in layers} - {None}) > 1:
+        raise ValueError(f"layers must be stateful for the same number of rows, got {sorted(rows)}")  # type: ignore[type-var]
     masking: Layer | None = None
     for layer in layers:
         if isinstance(layer, Masking):

@@ -91,7 +91,7 @@ class Network(Sealed):
         layout.check_layers(self.layers)
         layout.name_layers(self.layers)
         size, kept = layout.declare(self.layers, self.input_shape)
-        layout.check_masks(self.layers)
+        layout.check_sequences(self.layers)
         self.output_shape: tuple[int, ...] = self.layers[-1].output_shape
         for name, numbers in zip(VECTORS, (size, size, kept), strict=True):
             if name not in vars(self):  # a copy has them already

@@ -36,8 +36,9 @@ class Sequential(Network):
         With ``"bfloat16"`` the operands of matrix products are rounded to 8 bits of precision (Kalamkar et al. 2019), and
         their sums, θ, gradients, the optimizer's state and all else stay float32: up to twice as fast on processors with
         AVX512-BF16, and slower on others (`show_config` says which this is), with the same bits. It holds for the products of
-        `Dense`, `WeightNorm` and the layers with noise on weights, and of the input in recurrent layers, where W has at least
-        64 rows and columns: smaller ones would not be faster. Curvature and `check_gradients` do not round. Default: ``dtype``.
+        `Dense`, `WeightNorm` and the layers with noise on weights, and in recurrent layers for those of the input and, in every
+        step, of the state, where the weight has at least 64 rows and columns: smaller ones would not be faster. Curvature and
+        `check_gradients` do not round. Default: ``dtype``.
     seed : int
         Seed of the initial weights and of random layers. The same seed gives the same bits.
 

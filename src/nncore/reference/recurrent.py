@@ -1,10 +1,10 @@
 """Recurrent cells and backpropagation through time (Werbos: Backpropagation through time, 1990), and zoneout.
 
 x is (rows, steps, inputs), h (rows, steps, units). The input's contribution to all steps, a = x Wᵀ + b, is one product,
-`dense_steps_forward`; the cells process a step by step, from h_0 = ``initial``, 0 without it; ``previous`` is h_{t−1}. Their backward passes take
-dh, the gradient of each h_t from outside the layer, and return delta, the gradient of a. The gradients of x, W and b follow
-from delta by `dense_steps_backward_input`, `dense_steps_backward_weight` and `dense_steps_backward_bias`, that of U by
-`dense_steps_backward_weight` of delta and ``previous``.
+`dense_steps_forward`; the cells process a step by step, from h_0 = ``initial``, 0 without it; ``previous`` is h_{t−1}. Their
+backward passes take dh, the gradient of each h_t from outside the layer, and return delta, the gradient of a. The gradients of
+x, W and b follow from delta by `dense_steps_backward_input`, `dense_steps_backward_weight` and `dense_steps_backward_bias`,
+that of U by `dense_steps_backward_weight` of delta and ``previous``.
 
 Zoneout (Krueger et al.: Zoneout: regularizing RNNs by randomly preserving hidden activations, 2016) is the argument k, a number
 or an array (rows, steps, units): h_t = k h_{t−1} + (1 − k) new_t. A step that is skipped has k = 1 for all units: `mask_steps`
@@ -25,11 +25,27 @@ from .dense import dense_backward_bias, dense_backward_input, dense_backward_wei
 from .random import random_bits
 
 __all__ = [
-    "dense_steps_backward_bias", "dense_steps_backward_input", "dense_steps_backward_weight", "dense_steps_forward",
-    "add_rows", "gru_backward", "gru_backward_bfloat16", "gru_forward", "gru_forward_bfloat16", "gru_reset_before_backward",
-    "gru_reset_before_backward_bfloat16", "gru_reset_before_forward", "gru_reset_before_forward_bfloat16", "join_rows",
-    "mask_steps", "part_rows", "simple_rnn_backward", "simple_rnn_backward_bfloat16", "simple_rnn_forward",
-    "simple_rnn_forward_bfloat16", "zoneout_keep",
+    "add_rows",
+    "dense_steps_backward_bias",
+    "dense_steps_backward_input",
+    "dense_steps_backward_weight",
+    "dense_steps_forward",
+    "gru_backward",
+    "gru_backward_bfloat16",
+    "gru_forward",
+    "gru_forward_bfloat16",
+    "gru_reset_before_backward",
+    "gru_reset_before_backward_bfloat16",
+    "gru_reset_before_forward",
+    "gru_reset_before_forward_bfloat16",
+    "join_rows",
+    "mask_steps",
+    "part_rows",
+    "simple_rnn_backward",
+    "simple_rnn_backward_bfloat16",
+    "simple_rnn_forward",
+    "simple_rnn_forward_bfloat16",
+    "zoneout_keep",
 ]  # fmt: skip
 
 Product = Callable[[Array, Array], Array]
@@ -83,9 +99,7 @@ def simple_rnn_forward(
     return h, new, previous
 
 
-def simple_rnn_backward(
-    dh: Array, new: Array, U: Array, k: Array | float = 0.0, product: Product = np.matmul
-) -> Array:
+def simple_rnn_backward(dh: Array, new: Array, U: Array, k: Array | float = 0.0, product: Product = np.matmul) -> Array:
     """delta_t = (1 − k) g_t (1 − new_t²), g_t = dh_t + Uᵀ delta_{t+1} + k g_{t+1}."""
     k = np.broadcast_to(np.asarray(k, dh.dtype), dh.shape)
     delta, carry = np.zeros_like(dh), np.zeros_like(dh[:, 0])

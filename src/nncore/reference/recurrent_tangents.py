@@ -61,7 +61,8 @@ def simple_rnn_tangent_backward(
 ) -> Array:
     """delta_t = e_t (1 − new_t²), so tdelta_t = te_t (1 − new_t²) − 2 e_t new_t tnew_t; e = (1 − k) g, te = (1 − k) tg.
 
-    g_t = dh_t + Uᵀ delta_{t+1} + k g_{t+1} is the gradient of h_t, tg_t = tdh_t + Uᵀ tdelta_{t+1} + Vᵀ delta_{t+1} + k tg_{t+1}.
+    g_t = dh_t + Uᵀ delta_{t+1} + k g_{t+1} is the gradient of h_t, and
+    tg_t = tdh_t + Uᵀ tdelta_{t+1} + Vᵀ delta_{t+1} + k tg_{t+1}.
     """
     tdelta, tcarry, carry, k = np.zeros_like(dh), np.zeros_like(dh[:, 0]), np.zeros_like(dh[:, 0]), _skipped(k, dh)
     for t in reversed(range(dh.shape[1])):
