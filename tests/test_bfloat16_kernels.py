@@ -216,3 +216,21 @@ def test_products_of_recurrent_cells_have_the_bits_of_the_twin(cell: str, isa: s
             np.testing.assert_allclose(g[:, t - 1], dy[:, t - 1] + (carry + past), rtol=1e-6, atol=1e-6)
             if cell == "simple_rnn":
                 assert g[:, t - 1].tobytes() == (carry + dy[:, t - 1]).tobytes()
+
+
+@each_isa
+def test_products_over_steps_have_the_bits_of_the_twin(isa: str, rng: np.random.Generator) -> None:
+    for rows, steps, inputs, units in recurrent.SIZES:
+        x, W, b, dy = (numbers(rng, *s) for s in ((rows, steps, inputs), (units, inputs), (units,), (rows, steps, units)))
+        copies, tiles, joined = packed(W, isa), _kernels.weight_tiles(units, inputs), rows * steps
+        (x16, x_pairs), (dy16, dy_pairs) = (converted(a.reshape(joined, -1), isa) for a in (x, dy))
+        y, dx, dW = np.empty_like(dy), np.empty_like(x), np.empty_like(W)
+        sizes = (units, inputs, 0, 0, steps)
+        run("dense_steps_forward_bfloat16", (y, x16, copies[0], b), sizes, isa, rows=rows)
+        run("dense_steps_backward_input_bfloat16", (dx, dy16, copies[1]), sizes, isa, rows=rows)
+        over = {"rows": rows, "axis": "tiles", "pieces": len(tiles)}
+        arrays = (dW, dy_pairs, x_pairs, tiles)
+        run("dense_steps_backward_weight_bfloat16", arrays, (units, inputs, half(joined), 0, steps), isa, **over)
+        assert y.tobytes() == reference.dense_steps_forward_bfloat16(x, W, b).tobytes()
+        assert dx.tobytes() == reference.dense_steps_backward_input_bfloat16(dy, W).tobytes()
+        assert dW.tobytes() == reference.dense_steps_backward_weight_bfloat16(dy, x).tobytes()

@@ -336,6 +336,13 @@ def test_refused(suffix: str, tmp_path: Path) -> None:
     ]:
         with pytest.raises(error, match=message):
             nn.Sequential([layer], input_shape=2).export(path)
+    for layers, error, message in [
+        ([nn.Masking(), nn.GRU(3)], TypeError, "no Masking layer to be exported, got masking_1"),
+        ([nn.Bidirectional(nn.GRU(3))], TypeError, "no Bidirectional layer to be exported, got bidirectional_1"),
+        ([nn.GRU(3, stateful=4)], ValueError, "gru_1, which carries states over"),
+    ]:
+        with pytest.raises(error, match=message):
+            nn.Sequential(layers, input_shape=(4, 2)).export(path)
     model = nn.Sequential([nn.Dense(3)], input_shape=2)
     model.input_scaler = Halved().fit(np.eye(2))
     with pytest.raises(TypeError, match="Halved"):

@@ -354,7 +354,7 @@ def test_both_directions_saved_and_copied(cell: str, tmp_path: Path, rng: np.ran
     wrapped = CELLS[cell](3, zoneout=0.25, weight_init="lecun_normal")
     model, X = network([nn.Bidirectional(wrapped, merge="mean", name="both")]), rng.standard_normal((4, 6, 2))
     model.save(tmp_path / "model")
-    for other in (nn.load(tmp_path / "model"), model.copy(), eval(repr(model), vars(nn))):
+    for other in (nn.load(tmp_path / "model"), model.copy(), eval(repr(model), {**vars(nn), **vars(nn.initializers)})):
         other.parameters[...] = model.parameters
         assert repr(other) == repr(model)
         for training in (False, True):

@@ -265,10 +265,11 @@ class Sequential(Network):
         Raises
         ------
         TypeError
-            For a layer or a scaler that is not nncore's own: only their Python code knows what they compute.
+            For a layer or a scaler that is not nncore's own: only their Python code knows what they compute. For `Masking` and
+            `Bidirectional`, which the formats do not have yet.
         ValueError
-            For another suffix, parameters that are not finite, and a batch normalization that takes the statistics of the
-            rows predicted together.
+            For another suffix, parameters that are not finite, a batch normalization that takes the statistics of the rows
+            predicted together, and recurrent layers that carry states over.
 
         Examples
         --------

@@ -20,32 +20,17 @@ from numpy.typing import NDArray
 
 from ._common import Array
 from .activations import sigmoid_forward
-from .bfloat16 import bfloat16_product
+from .bfloat16 import bfloat16_product, dense_forward_bfloat16
 from .dense import dense_backward_bias, dense_backward_input, dense_backward_weight, dense_forward
 from .random import random_bits
 
 __all__ = [
-    "add_rows",
-    "dense_steps_backward_bias",
-    "dense_steps_backward_input",
-    "dense_steps_backward_weight",
-    "dense_steps_forward",
-    "gru_backward",
-    "gru_backward_bfloat16",
-    "gru_forward",
-    "gru_forward_bfloat16",
-    "gru_reset_before_backward",
-    "gru_reset_before_backward_bfloat16",
-    "gru_reset_before_forward",
-    "gru_reset_before_forward_bfloat16",
-    "join_rows",
-    "mask_steps",
-    "part_rows",
-    "simple_rnn_backward",
-    "simple_rnn_backward_bfloat16",
-    "simple_rnn_forward",
-    "simple_rnn_forward_bfloat16",
-    "zoneout_keep",
+    "add_rows", "dense_steps_backward_bias", "dense_steps_backward_input", "dense_steps_backward_input_bfloat16",
+    "dense_steps_backward_weight", "dense_steps_backward_weight_bfloat16", "dense_steps_forward",
+    "dense_steps_forward_bfloat16", "gru_backward", "gru_backward_bfloat16", "gru_forward", "gru_forward_bfloat16",
+    "gru_reset_before_backward", "gru_reset_before_backward_bfloat16", "gru_reset_before_forward",
+    "gru_reset_before_forward_bfloat16", "join_rows", "mask_steps", "part_rows", "simple_rnn_backward",
+    "simple_rnn_backward_bfloat16", "simple_rnn_forward", "simple_rnn_forward_bfloat16", "zoneout_keep",
 ]  # fmt: skip
 
 Product = Callable[[Array, Array], Array]
@@ -73,6 +58,21 @@ def dense_steps_backward_weight(dy: Array, x: Array) -> Array:
 def dense_steps_backward_bias(dy: Array) -> Array:
     """db_u = Σ_rt dy_rtu."""
     return dense_backward_bias(dy.reshape(-1, dy.shape[-1]))
+
+
+def dense_steps_forward_bfloat16(x: Array, W: Array, b: Array | None = None) -> Array:
+    """`dense_forward_bfloat16` at every step."""
+    return dense_forward_bfloat16(x.reshape(-1, x.shape[-1]), W, b).reshape(*x.shape[:2], -1)
+
+
+def dense_steps_backward_input_bfloat16(dy: Array, W: Array) -> Array:
+    """`dense_backward_input_bfloat16` at every step."""
+    return bfloat16_product(dy.reshape(-1, dy.shape[-1]), W).reshape(*dy.shape[:2], -1)
+
+
+def dense_steps_backward_weight_bfloat16(dy: Array, x: Array) -> Array:
+    """`dense_backward_weight_bfloat16`, summed over the steps too: pairs along the rows and steps, in this order."""
+    return bfloat16_product(dy.reshape(-1, dy.shape[-1]).T, x.reshape(-1, x.shape[-1]))
 
 
 def _first(initial: Array | None, like: Array) -> Array:

@@ -71,21 +71,23 @@ NN_INLINE real *NAME(state_after)(real *y, real *previous, const NAME(recurrence
     return y + (r->sequences ? here : row * units);
 }
 
-/* h_t = k h_{t-1} + (1 - k) new_t, written to the arrays that the next step and the next layer read */
-static void NAME(leave_state)(real *restrict y, real *restrict previous, const real *restrict new, const NAME(recurrence) *r,
-                              int64_t row, int64_t t) {
-    const int64_t units = r->units, here = (row * r->steps + t) * units;
-    const real *before = previous + here;
-    real *h = NAME(state_after)(y, previous, r, row, t), k[NAME(KEPT)];
-    if (NAME(skipped)(r, row, t)) memcpy(h, before, (size_t)units * sizeof(real));
-    else if (r->rate == 0) memcpy(h, new, (size_t)units * sizeof(real));
-    else
-        for (int64_t u = 0; u < units; u += NAME(KEPT)) {
-            const int64_t n = units - u < NAME(KEPT) ? units - u : NAME(KEPT);
+/* h = k h_{t-1} + (1 - k) h where the step is not plain: h holds new_t */
+static void NAME(keep_state)(real *restrict h, const real *restrict before, const NAME(recurrence) *r, int64_t row, int64_t t) {
+    real k[NAME(KEPT)];
+    if (NAME(skipped)(r, row, t)) memcpy(h, before, (size_t)r->units * sizeof(real));
+    else if (r->rate != 0)
+        for (int64_t u = 0; u < r->units; u += NAME(KEPT)) {
+            const int64_t n = MIN(NAME(KEPT), r->units - u);
             NAME(zoneout_keep)(k, r, row, t, u, n);
-            for (int64_t j = 0; j < n; j++) h[u + j] = k[j] * before[u + j] + (1 - k[j]) * new[u + j];
+            for (int64_t j = 0; j < n; j++) h[u + j] = k[j] * before[u + j] + (1 - k[j]) * h[u + j];
         }
-    if (r->sequences && h != y + here) memcpy(y + here, h, (size_t)units * sizeof(real));
+}
+
+/* Makes h_t of new_t, which h, the result of `state_after`, holds; and it leaves it in y */
+NN_INLINE void NAME(leave_state)(real *y, real *h, const real *previous, const NAME(recurrence) *r, int64_t row, int64_t t) {
+    const int64_t here = (row * r->steps + t) * r->units;
+    if (r->mask || r->rate != 0) NAME(keep_state)(h, previous + here, r, row, t);
+    if (r->sequences && h != y + here) memcpy(y + here, h, (size_t)r->units * sizeof(real));
 }
 
 /* h_t = k h_{t-1} + (1 - k) new_t   =>   dnew = (1 - k) dh, past = k dh; dnew replaces the gradient through the cell */
@@ -185,8 +187,9 @@ static void NAME(simple_rnn_forward)(real *restrict y, real *restrict new, real 
         for (int64_t i = 0; i < rows; i++) {
             real *restrict a = new + (i * steps + t) * units;
             const real *restrict p = product + i * units;
-            for (int64_t j = 0; j < units; j++) a[j] = NAME(nn_tanh)(a[j] + p[j]);
-            NAME(leave_state)(y, previous, a, r, i, t);
+            real *restrict h = NAME(state_after)(y, previous, r, i, t);
+            for (int64_t j = 0; j < units; j++) h[j] = a[j] = NAME(nn_tanh)(a[j] + p[j]);
+            NAME(leave_state)(y, h, previous, r, i, t);
         }
     }
 }
@@ -223,13 +226,16 @@ static void NAME(gru_forward)(real *restrict y, real *restrict gates, real *rest
         NAME(recurrent_product)(product, previous, packed, c, s, rows, 3 * units, t);
         for (int64_t i = 0; i < rows; i++) {
             real *restrict r = gates + (i * steps + t) * 3 * units, *restrict z = r + units, *restrict n = z + units;
-            real *restrict p = product + i * 3 * units, *restrict qt = q + (i * steps + t) * units;
+            real *restrict qt = q + (i * steps + t) * units, *restrict next = NAME(state_after)(y, previous, s, i, t);
+            const real *restrict p = product + i * 3 * units, *restrict p_n = p + 2 * units;
             const real *restrict h = previous + (i * steps + t) * units;
             for (int64_t j = 0; j < 2 * units; j++) r[j] = NAME(nn_sigmoid)(r[j] + p[j]);
-            for (int64_t j = 0; j < units; j++) qt[j] = p[2 * units + j];
-            for (int64_t j = 0; j < units; j++) n[j] = NAME(nn_tanh)(n[j] + r[j] * qt[j]);
-            for (int64_t j = 0; j < units; j++) p[j] = (1 - z[j]) * n[j] + z[j] * h[j];
-            NAME(leave_state)(y, previous, p, s, i, t);
+            for (int64_t j = 0; j < units; j++) {
+                qt[j] = p_n[j];
+                n[j] = NAME(nn_tanh)(n[j] + r[j] * p_n[j]);
+                next[j] = (1 - z[j]) * n[j] + z[j] * h[j];
+            }
+            NAME(leave_state)(y, next, previous, s, i, t);
         }
     }
 }
@@ -288,11 +294,13 @@ static void NAME(gru_reset_before_forward)(real *restrict y, real *restrict gate
         NAME(recurrent_product)(product, reset, packed_n, NULL, s, rows, units, t);
         for (int64_t i = 0; i < rows; i++) {
             const int64_t here = (i * steps + t) * units;
-            real *restrict z = gates + 3 * here + units, *restrict n = z + units, *restrict p = product + i * units;
-            const real *restrict h = previous + here;
-            for (int64_t j = 0; j < units; j++) n[j] = NAME(nn_tanh)(n[j] + p[j]);
-            for (int64_t j = 0; j < units; j++) p[j] = (1 - z[j]) * n[j] + z[j] * h[j];
-            NAME(leave_state)(y, previous, p, s, i, t);
+            const real *restrict z = gates + 3 * here + units, *restrict p = product + i * units, *restrict h = previous + here;
+            real *restrict n = gates + 3 * here + 2 * units, *restrict next = NAME(state_after)(y, previous, s, i, t);
+            for (int64_t j = 0; j < units; j++) {
+                n[j] = NAME(nn_tanh)(n[j] + p[j]);
+                next[j] = (1 - z[j]) * n[j] + z[j] * h[j];
+            }
+            NAME(leave_state)(y, next, previous, s, i, t);
         }
     }
 }

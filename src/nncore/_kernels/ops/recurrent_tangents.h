@@ -42,9 +42,9 @@ static void NAME(simple_rnn_tangent_forward)(real *restrict ty, real *restrict t
         for (int64_t i = 0; i < rows; i++) {
             const int64_t here = (i * steps + t) * units;
             const real *restrict p = product + i * units, *restrict h = new + here;
-            real *restrict ta = tnew + here;
-            for (int64_t j = 0; j < units; j++) ta[j] = (1 - h[j]) * (1 + h[j]) * (ta[j] + p[j]);
-            NAME(leave_state)(ty, tprevious, ta, r, i, t);
+            real *restrict ta = tnew + here, *restrict th = NAME(state_after)(ty, tprevious, r, i, t);
+            for (int64_t j = 0; j < units; j++) th[j] = ta[j] = (1 - h[j]) * (1 + h[j]) * (ta[j] + p[j]);
+            NAME(leave_state)(ty, th, tprevious, r, i, t);
         }
     }
 }
@@ -90,13 +90,14 @@ static void NAME(gru_tangent_forward)(real *restrict ty, real *restrict tgates, 
             const real *restrict r = gates + 3 * here, *restrict z = r + units, *restrict n = z + units;
             const real *restrict qt = q + here, *restrict h = previous + here, *restrict th = tprevious + here;
             real *restrict tr = tgates + 3 * here, *restrict tz = tr + units, *restrict tn = tz + units;
-            real *restrict p = product + i * 3 * units, *restrict tqt = tq + here;
+            real *restrict tqt = tq + here, *restrict next = NAME(state_after)(ty, tprevious, s, i, t);
+            const real *restrict p = product + i * 3 * units;
             for (int64_t j = 0; j < 2 * units; j++) tr[j] = r[j] * (1 - r[j]) * (tr[j] + p[j]);
             for (int64_t j = 0; j < units; j++) tqt[j] = p[2 * units + j];
             for (int64_t j = 0; j < units; j++)
                 tn[j] = (1 - n[j]) * (1 + n[j]) * (tn[j] + tr[j] * qt[j] + r[j] * tqt[j]);
-            for (int64_t j = 0; j < units; j++) p[j] = (1 - z[j]) * tn[j] + z[j] * th[j] + tz[j] * (h[j] - n[j]);
-            NAME(leave_state)(ty, tprevious, p, s, i, t);
+            for (int64_t j = 0; j < units; j++) next[j] = (1 - z[j]) * tn[j] + z[j] * th[j] + tz[j] * (h[j] - n[j]);
+            NAME(leave_state)(ty, next, tprevious, s, i, t);
         }
     }
 }
@@ -170,10 +171,12 @@ static void NAME(gru_reset_before_tangent_forward)(real *restrict ty, real *rest
             const int64_t here = (i * steps + t) * units;
             const real *restrict z = gates + 3 * here + units, *restrict n = z + units;
             const real *restrict h = previous + here, *restrict th = tprevious + here;
-            real *restrict tz = tgates + 3 * here + units, *restrict tn = tz + units, *restrict p = product + i * units;
+            real *restrict tz = tgates + 3 * here + units, *restrict tn = tz + units;
+            real *restrict next = NAME(state_after)(ty, tprevious, s, i, t);
+            const real *restrict p = product + i * units;
             for (int64_t j = 0; j < units; j++) tn[j] = (1 - n[j]) * (1 + n[j]) * (tn[j] + p[j]);
-            for (int64_t j = 0; j < units; j++) p[j] = (1 - z[j]) * tn[j] + z[j] * th[j] + tz[j] * (h[j] - n[j]);
-            NAME(leave_state)(ty, tprevious, p, s, i, t);
+            for (int64_t j = 0; j < units; j++) next[j] = (1 - z[j]) * tn[j] + z[j] * th[j] + tz[j] * (h[j] - n[j]);
+            NAME(leave_state)(ty, next, tprevious, s, i, t);
         }
     }
 }
