@@ -393,3 +393,109 @@ def test_bad_directions() -> None:
         nn.Sequential([nn.Bidirectional(nn.GRU(3, stateful=2))], input_shape=(4, 2))
     with pytest.raises(ValueError, match="gru needs sequences"):
         nn.Sequential([nn.Bidirectional(nn.GRU(3))], input_shape=4)
+
+
+# PyTorch and Keras.
+
+
+def keras_arrays(layer: Any, prefix: str = "") -> list[Array]:
+    """The arrays of a layer, or of one direction, as Keras holds them: transposed, with the gates in the order z, r, n."""
+
+    def turned(name: str) -> Array:
+        array = getattr(layer, prefix + name)
+        if len(array) > (units := getattr(layer, prefix + "recurrent_weight").shape[1]):
+            r, z, n = np.split(array, 3)
+            array = np.concatenate([z, r, n])
+            assert len(array) == 3 * units
+        return array.T
+
+    biases = [turned("bias")]
+    if f"{prefix}recurrent_bias" in layer.parameters:
+        biases = [np.stack([*biases, turned("recurrent_bias")])]
+    return [turned("weight"), turned("recurrent_weight"), *biases]
+
+
+def keras_cell(keras: Any, cell: str, units: int, **options: Any) -> Any:
+    """A layer of Keras, which computes in float32."""
+    if cell == "simple_rnn":
+        return keras.layers.SimpleRNN(units, **options)
+    return keras.layers.GRU(units, reset_after=cell == "gru", **options)
+
+
+@each_cell
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_skipped_steps_as_in_keras(cell: str, sequences: bool, before: bool, rng: np.random.Generator, keras: Any) -> None:
+    model = network([nn.Masking(), CELLS[cell](4, return_sequences=sequences)])
+    X = padded(rng, before=before)
+    X[5, 2] = 0
+    layer = keras_cell(keras, cell, 4, return_sequences=sequences)
+    theirs = keras.Sequential([keras.Input(shape=(6, 2)), keras.layers.Masking(), layer])
+    layer.set_weights(keras_arrays(model.layers[1]))
+    np.testing.assert_allclose(model.predict(X), theirs.predict(X, batch_size=7, verbose=0), rtol=0, atol=1e-6)
+
+
+@each_cell
+@pytest.mark.parametrize(("merge", "mode"), [("concat", "concat"), ("sum", "sum"), ("mean", "ave")])
+@pytest.mark.parametrize("sequences", [False, True])
+def test_both_directions_as_in_keras(
+    cell: str, merge: str, mode: str, sequences: bool, rng: np.random.Generator, keras: Any
+) -> None:
+    both = nn.Bidirectional(CELLS[cell](4, return_sequences=sequences), merge=merge)
+    model, X = network([nn.Masking(), both]), padded(rng)
+    wrapped = keras_cell(keras, cell, 4, return_sequences=sequences)
+    layer = keras.layers.Bidirectional(wrapped, merge_mode=mode)
+    theirs = keras.Sequential([keras.Input(shape=(6, 2)), keras.layers.Masking(), layer])
+    layer.set_weights([*keras_arrays(both, "forward_"), *keras_arrays(both, "backward_")])
+    got = model.predict(X)
+    if sequences:  # Keras's outputs are 0 at skipped steps here, where otherwise it repeats the state too
+        got *= X.any(axis=2, keepdims=True)
+    np.testing.assert_allclose(got, theirs.predict(X, batch_size=7, verbose=0), rtol=0, atol=1e-6)
+
+
+@each_cell
+def test_states_carried_over_as_in_keras(cell: str, rng: np.random.Generator, keras: Any) -> None:
+    model = network([nn.Masking(), CELLS[cell](4, stateful=7)])
+    layer = keras_cell(keras, cell, 4, stateful=True)
+    theirs = keras.Sequential([keras.Input(shape=(6, 2), batch_size=7), keras.layers.Masking(), layer])
+    layer.set_weights(keras_arrays(model.layers[1]))
+    for _ in range(3):
+        X = padded(rng)
+        np.testing.assert_allclose(model.predict(X), theirs.predict(X, batch_size=7, verbose=0), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", ["gru", "simple_rnn"])  # of whose kind PyTorch has one
+@pytest.mark.parametrize("sequences", [False, True])
+def test_packed_sequences_in_both_directions_as_in_torch(
+    cell: str, sequences: bool, rng: np.random.Generator, torch: Any
+) -> None:
+    """Outputs, and gradients of all arrays and of the data."""
+    both: Any = nn.Bidirectional(CELLS[cell](4, return_sequences=sequences))
+    model = network([nn.Masking(), both])
+    kept = [i for i, length in enumerate(LENGTHS) if length]  # PyTorch packs no empty sequences
+    X, lengths = padded(rng)[kept], [LENGTHS[i] for i in kept]
+    theirs = {"simple_rnn": torch.nn.RNN, "gru": torch.nn.GRU}[cell](2, 4, batch_first=True, bidirectional=True).double()
+    for prefix, end in (("forward_", ""), ("backward_", "_reverse")):
+        arrays = [both.parameters[prefix + name].of(model.parameters) for name in ("weight", "recurrent_weight", "bias")]
+        arrays.append(getattr(both, prefix + "recurrent_bias") if cell == "gru" else 0 * arrays[-1])
+        with torch.no_grad():
+            for name, array in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), arrays, strict=True):
+                getattr(theirs, f"{name}_l0{end}").copy_(torch.tensor(array))
+    x = torch.tensor(X, requires_grad=True)
+    rnn = torch.nn.utils.rnn
+    out, last = theirs(rnn.pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=False))
+    h = rnn.pad_packed_sequence(out, batch_first=True, total_length=6)[0] if sequences else torch.cat([last[0], last[1]], 1)
+    own = np.arange(6) < np.array(lengths)[:, None]  # PyTorch's outputs are 0 elsewhere
+    r = rng.standard_normal(h.shape) * (own[..., None] if sequences else 1)
+    ((h * torch.tensor(r)).sum() / len(X)).backward()
+
+    def close(got: Array, want: Any) -> None:
+        np.testing.assert_allclose(got, want.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+    got = model.predict(X)
+    close(got * own[..., None] if sequences else got, h)
+    upstream = nn.losses.PythonLoss(lambda y, r: ((r * y).sum(axis=1), r))
+    close(model.deltas(X, r.reshape(len(X), -1), upstream)["input"], x.grad)
+    for prefix, end in (("forward_", ""), ("backward_", "_reverse")):
+        for mine, name in (("weight", "weight_ih"), ("recurrent_weight", "weight_hh"), ("bias", "bias_ih")):
+            close(getattr(both, f"{prefix}{mine}_grad"), getattr(theirs, f"{name}_l0{end}").grad)
