@@ -236,6 +236,13 @@ def test_rows_must_correspond(rng: np.random.Generator) -> None:
         trainer.fit(X[:10], d[:10], **some)
     with pytest.raises(ValueError, match="accumulate must be 1 for a model that carries states over"):
         trainer.fit(X[:10], d[:10], shuffle=False, accumulate=2, **some)
+    more = np.concatenate([X, X[:3]]), np.concatenate([d, d[:3]])
+    with pytest.raises(ValueError, match="got 15 rows in batches of 10"):  # though the last one has 5
+        trainer.fit(*more, batch_size=10, shuffle=False, verbose=0)
+    with pytest.raises(ValueError, match="got 15 rows in batches of 15"):
+        trainer.partial_fit(*more)
+    with pytest.raises(ValueError, match="predict_samples needs a model that carries no states over"):
+        model.predict_samples(X[:5])
     with pytest.raises(ValueError, match="got 11 rows in batches of 5"):
         trainer.fit(X[:11], d[:11], shuffle=False, last_batch="merge", **some)
     with pytest.raises(ValueError, match="got 10 rows in batches of 10"):

@@ -396,7 +396,9 @@ class Network(Sealed):
         ((4, 1), True)
         """
         rows = self.input_rows(X, empty=True)
-        capacity = self.batch_rows or min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
+        if self.batch_rows:
+            raise ValueError("predict_samples needs a model that carries no states over: one sample would continue the other")
+        capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
         outputs = self._passes(rows, count("samples", samples), capacity, False, True, step)
         return self._in_target_units(outputs)
 
