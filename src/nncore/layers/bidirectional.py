@@ -37,9 +37,9 @@ class Bidirectional(Layer):
 
     h is the state of the first, g that of the second, which goes from the last step to the first. With ``return_sequences`` h_t
     and g_t belong to the same step t: h_t has seen the steps up to t, g_t those from t on. Otherwise y has the last state of
-    each, after all steps. Both directions have weights of their own, and skip the steps that a `Masking` layer marks: there each
-    repeats its state, where Keras's ``Bidirectional`` and PyTorch's ``bidirectional=True`` give 0. Source: Schuster, Paliwal:
-    Bidirectional recurrent neural networks (1997).
+    each, after all steps. Both directions have weights of their own, and skip the steps that a `Masking` layer marks: there
+    each repeats its state, where Keras's ``Bidirectional`` and PyTorch's ``bidirectional=True`` give 0. Source: Schuster,
+    Paliwal: Bidirectional recurrent neural networks (1997).
 
     Parameters
     ----------
