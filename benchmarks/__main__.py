@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-NAMES = "limits training prediction kernels optimizers calls overheads normalization stochastic curvature estimators"
+NAMES = "limits training prediction kernels optimizers calls overheads normalization recurrent stochastic curvature estimators"
 
 
 def main() -> None:

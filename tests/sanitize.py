@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g -fno-omit-frame-pointer"
 PARTS = "kernels dense_direct every_size guard boundary op_table executor online stochastic weight_noise recurrent"
+PARTS += " sequences bfloat16_kernels"
 PARTS += " sparse csr_kernels lazy_kernels sparse_dense"
 PARTS += " tile_local_gradients array_groups accumulation distributed hand_steps claims ensemble ensemble_use lanes"
 PARTS += " normalization batch_statistics weight_norm wrappers tangent tangent_normalization tangent_layers tangent_recurrent"

@@ -43,7 +43,9 @@ static NAME(recurrence) NAME(recurrence_of)(const nn_op *op, const nn_context *c
 /* The place of step number s, from 0 */
 NN_INLINE int64_t NAME(place_of)(const NAME(recurrence) *r, int64_t s) { return r->backwards ? r->steps - 1 - s : s; }
 
-NN_INLINE int NAME(skipped)(const NAME(recurrence) *r, int64_t row, int64_t t) { return r->mask && r->mask[row * r->steps + t] == 0; }
+NN_INLINE int NAME(skipped)(const NAME(recurrence) *r, int64_t row, int64_t t) {
+    return r->mask && r->mask[row * r->steps + t] == 0;
+}
 
 /* k of n units from `unit` on.  The address of a random number (random.h) is the element of a (rows, steps, units) array, so that
  * the backward pass draws the same numbers again instead of storing them. */
@@ -129,16 +131,16 @@ static void NAME(step_product)(real *restrict c, int64_t c_row, const real *rest
     const int64_t a_row = r->steps * depth;
 #if REAL_IS_FLOAT
     const int64_t pairs = HALF(depth);
-    if (r->rounded)
-        for (int64_t i = 0; i < rows; i++) NAME(row_to_bfloat16)((uint16_t *)(r->rounded + i * pairs), a + i * a_row + t * depth, depth);
+    for (int64_t i = 0; r->rounded && i < rows; i++)
+        NAME(row_to_bfloat16)((uint16_t *)(r->rounded + i * pairs), a + i * a_row + t * depth, depth);
 #endif
     for (int64_t j = 0; j < columns; j += PANEL) {
         const int64_t width = MIN(PANEL, columns - j);
         const real *init = b ? b + j : NULL;
 #if REAL_IS_FLOAT
         if (r->rounded) {
-            multiply_panel_bfloat16(rows, width, pairs, r->rounded, pairs, 1, (const PAIR *)panels + j * pairs, ROUND_UP(width, LANES),
-                                    init, c + j, c_row);
+            multiply_panel_bfloat16(rows, width, pairs, r->rounded, pairs, 1, (const PAIR *)panels + j * pairs,
+                                    ROUND_UP(width, LANES), init, c + j, c_row);
             continue;
         }
 #endif
@@ -307,7 +309,8 @@ static void NAME(gru_reset_before_forward)(real *restrict y, real *restrict gate
 
 /* new_t = (1 - z) n + z h_{t-1}, n = tanh(a_n + U_n reset), reset = r h_{t-1}   =>   of the arguments of n, z and r
  *     dn = dnew (1 - z) (1 - n^2)    dz = dnew (h_{t-1} - n) z (1 - z)    dreset = U_n^T dn    dr = dreset h_{t-1} r (1 - r)
- * past += z dnew + r dreset; delta = (dr, dz, dn), delta_rz = (dr, dz) and delta_n = dn are the gradients of a and of the products */
+ * past += z dnew + r dreset; delta = (dr, dz, dn) is the gradient of a; delta_rz = (dr, dz) and
+ * delta_n = dn are those of the products */
 static void NAME(gru_reset_before_backward)(real *restrict delta, real *restrict delta_rz, real *restrict delta_n,
                                             real *restrict carry, real *restrict g, const real *restrict dy,
                                             const real *restrict gates, const real *restrict previous, const void *restrict w,
@@ -344,8 +347,9 @@ static void NAME(gru_reset_before_backward)(real *restrict delta, real *restrict
     }
 }
 
-/* ---- the ops of all cells; sizes: units, steps, sequences, sampled, key, place, backwards; constants: rate.  Those with `half`, of
- * bfloat16 products, have the array `rounded` before U, or its parts, which are packed for such products, in backward ops too. */
+/* ---- the ops of all cells; sizes: units, steps, sequences, sampled, key, place, backwards; constants: rate.  Those with `half`,
+ * of bfloat16 products, have the array `rounded` after what they write, and U, or its parts, is packed for such products in
+ * backward ops too. */
 
 #define OF_STEPS(number) ((real *)op->array[number] + all)
 #define OF_GATES(number) ((real *)op->array[number] + 3 * all)
@@ -359,7 +363,8 @@ static void NAME(gru_reset_before_backward)(real *restrict delta, real *restrict
 #endif
 
 /* arrays: y, new (a on entry), previous, product (rows, units), packed U, mask, initial, last */
-NN_INLINE void NAME(simple_rnn_forward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+NN_INLINE void NAME(simple_rnn_forward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                           int64_t end) {
     NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 5 + half);
     const int64_t all = begin * r.steps * r.units;
     ROUND(4, r.units);
@@ -369,7 +374,8 @@ NN_INLINE void NAME(simple_rnn_forward_op)(const int half, const nn_op *op, cons
 }
 
 /* arrays: delta, carry, dy, new, U, mask, g */
-NN_INLINE void NAME(simple_rnn_backward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+NN_INLINE void NAME(simple_rnn_backward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                            int64_t end) {
     NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 5 + half);
     const int64_t all = begin * r.steps * r.units;
     ROUND(2, r.units);
@@ -378,7 +384,8 @@ NN_INLINE void NAME(simple_rnn_backward_op)(const int half, const nn_op *op, con
 }
 
 /* arrays: y, gates (a on entry), q, previous, product (rows, 3 units), packed U, c, mask, initial, last */
-NN_INLINE void NAME(gru_forward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+NN_INLINE void NAME(gru_forward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                    int64_t end) {
     NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 7 + half);
     const int64_t all = begin * r.steps * r.units;
     ROUND(5, r.units);
@@ -389,7 +396,8 @@ NN_INLINE void NAME(gru_forward_op)(const int half, const nn_op *op, const nn_co
 }
 
 /* arrays: delta, delta_recurrent, carry, dy, gates, q, previous, U, mask, g */
-NN_INLINE void NAME(gru_backward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+NN_INLINE void NAME(gru_backward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                     int64_t end) {
     NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 8 + half);
     const int64_t all = begin * r.steps * r.units;
     ROUND(3, 3 * r.units);
@@ -397,15 +405,15 @@ NN_INLINE void NAME(gru_backward_op)(const int half, const nn_op *op, const nn_c
                        OF_STEPS(5 + half), OF_STEPS(6 + half), op->array[7 + half], &r, end - begin);
 }
 
-/* arrays: y, gates (a on entry), reset, previous, product (rows, 2 units), packed U of r and z, packed U of n, mask, initial, last */
+/* arrays: y, gates (a on entry), reset, previous, product (rows, 2 units), packed U of r and z, and of n, mask, initial, last */
 NN_INLINE void NAME(gru_reset_before_forward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
                                                  int64_t end) {
     NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 7 + half);
     const int64_t all = begin * r.steps * r.units;
     ROUND(5, r.units);
     NAME(first_state)(OF_STEPS(3), op->array[8 + half], &r, end - begin);
-    NAME(gru_reset_before_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), OF_ROWS(4, 2 * r.units), op->array[5 + half],
-                                   op->array[6 + half], &r, end - begin);
+    NAME(gru_reset_before_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), OF_ROWS(4, 2 * r.units),
+                                   op->array[5 + half], op->array[6 + half], &r, end - begin);
     NAME(last_state)(op->array[9 + half], OF_OUTPUT(0), OF_STEPS(3), &r, end - begin);
 }
 
@@ -442,55 +450,6 @@ NN_CELL_OPS(_bfloat16, 1)
 #endif
 #undef NN_CELL_OPS
 #undef NN_CELL_OP
-
-/* ---- the mask */
-
-/* mask = whether any input of the step differs from the value.  arrays: mask (rows, steps), x; sizes: steps, inputs; constants: value */
-static void NAME(op_mask_steps)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t steps = op->size[0], inputs = op->size[1];
-    const real value = (real)op->constant[0];
-    (void)context;
-    for (int64_t i = begin * steps; i < end * steps; i++) {
-        const real *x = (const real *)op->array[1] + i * inputs;
-        int differs = 0;
-        for (int64_t j = 0; j < inputs; j++) differs |= !(x[j] == value);
-        ((real *)op->array[0])[i] = (real)differs;
-    }
-}
-
-/* ---- both directions */
-
-/* y = (a, b) at every step.  arrays: y, a, b; sizes: width of a, width of b, steps */
-static void NAME(op_join_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t first = op->size[0], second = op->size[1], steps = op->size[2];
-    (void)context;
-    for (int64_t i = begin * steps; i < end * steps; i++) {
-        real *y = (real *)op->array[0] + i * (first + second);
-        memcpy(y, (const real *)op->array[1] + i * first, (size_t)first * sizeof(real));
-        memcpy(y + first, (const real *)op->array[2] + i * second, (size_t)second * sizeof(real));
-    }
-}
-
-/* The inverse.  arrays: a, b, y; sizes as above */
-static void NAME(op_part_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t first = op->size[0], second = op->size[1], steps = op->size[2];
-    (void)context;
-    for (int64_t i = begin * steps; i < end * steps; i++) {
-        const real *y = (const real *)op->array[2] + i * (first + second);
-        memcpy((real *)op->array[0] + i * first, y, (size_t)first * sizeof(real));
-        memcpy((real *)op->array[1] + i * second, y + first, (size_t)second * sizeof(real));
-    }
-}
-
-/* y = factor (a + b) */
-static void NAME(op_add_rows)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const int64_t width = op->size[0];
-    const real factor = (real)op->constant[0];
-    real *restrict y = op->array[0];
-    const real *restrict a = op->array[1], *restrict b = op->array[2];
-    (void)context;
-    for (int64_t i = begin * width; i < end * width; i++) y[i] = factor * (a[i] + b[i]);
-}
 
 /* ---- a dense layer at every step: dense.h, blas.h over rows * steps rows; arrays and sizes as there, and last: steps ---- */
 

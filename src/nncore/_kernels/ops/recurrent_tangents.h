@@ -270,8 +270,8 @@ static void NAME(op_gru_reset_before_tangent_forward)(const nn_op *op, const nn_
     const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 12);
     const int64_t all = begin * r.steps * r.units;
     const real *packed[] = {op->array[8], op->array[9], op->array[10], op->array[11]};
-    NAME(gru_reset_before_tangent_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), OF_ROWS(4, 2 * r.units), OF_GATES(5),
-                                           OF_STEPS(6), OF_STEPS(7), packed, &r, end - begin);
+    NAME(gru_reset_before_tangent_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), OF_ROWS(4, 2 * r.units),
+                                           OF_GATES(5), OF_STEPS(6), OF_STEPS(7), packed, &r, end - begin);
 }
 
 /* arrays: tdelta, tdelta_rz, tdelta_n, carry (rows, 3, units) with room for dreset, tdy, g, delta_rz, delta_n, gates, previous,
