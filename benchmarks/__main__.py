@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 
 NAMES = "limits instructions training prediction kernels optimizers calls"
-NAMES += " overheads normalization stochastic curvature estimators precision"
+NAMES += " overheads normalization recurrent stochastic curvature estimators precision"
 
 
 def main() -> None:

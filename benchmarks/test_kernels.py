@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import kernels, twins
+from helpers import kernels, recurrent, twins
 from helpers.optimizers import call_twin
 from numpy.typing import NDArray
 
@@ -165,25 +165,29 @@ def noise(name: str, size: tuple[int, ...], dtype: str, rng: np.random.Generator
     return Pair(run, written, lambda x: getattr(reference, name)(x, *of_twin, **DRAW), (x,))
 
 
-@cases(["simple_rnn_forward", "simple_rnn_backward", "gru_forward", "gru_backward"], (8, 5, 16), (64, 20, 64))
-def recurrent(name: str, size: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Pair:
+CELLS = [f"{cell}_{part}" for cell in recurrent.CELLS for part in ("forward", "backward")]
+
+
+@cases(CELLS, (8, 5, 16), (64, 20, 64))
+def cells(name: str, size: tuple[int, ...], dtype: str, rng: np.random.Generator) -> Pair:
     """A recurrent layer of (rows, steps, units), from the inputs' part of the sums a on."""
-    (rows, steps, units), gates = size, 3 if name.startswith("gru") else 1
-    a = rng.normal(size=(rows, steps, gates * units)).astype(dtype)
-    U = (rng.normal(size=(gates * units, units)) / np.sqrt(units)).astype(dtype)
-    dh, c = rng.normal(size=size).astype(dtype), rng.normal(size=gates * units).astype(dtype)
-    product, carry = np.empty((rows, gates * units), dtype), np.empty((rows, 2, units), dtype)
+    (rows, steps, units), (cell, _, part) = size, name.rpartition("_")
+    gates = recurrent.GATES[cell] * units
+    a = rng.normal(size=(rows, steps, gates)).astype(dtype)
+    U = (rng.normal(size=(gates, units)) / np.sqrt(units)).astype(dtype)
+    dh, c = rng.normal(size=size).astype(dtype), rng.normal(size=gates).astype(dtype)
     how: dict[str, Any] = {"rows": rows, "sizes": (units, steps, True, False, *STREAM), "constants": (0.0,)}
-    own = (U, c) if gates == 3 else (U,)
-    values = getattr(reference, name.replace("backward", "forward"))(a, *own)
-    if name.endswith("forward"):
-        written = [np.empty_like(dh), a.copy(), *(np.empty_like(dh) for _ in values[2:])]
-        run = bound(name, [*written, product], (kernels.packed(U, None), *own[1:]), **how)
-        return Pair(run, written, getattr(reference, name), (a, *own))
-    written = [np.empty_like(a) for _ in range(1 + (gates == 3))]
-    kept = tuple(values[1:] if gates == 3 else values[1:2])
-    run = bound(name, [*written, carry], (dh, *kept, U, None), **how)
-    return Pair(run, written, getattr(reference, name), (dh, *kept, U))
+    bias, parts = [c] if cell == "gru" else [], recurrent.blocks(cell, U)
+    h, *saved = recurrent.twin_forward(cell, a, U, c)
+    if part == "forward":
+        written = [np.empty_like(h), a.copy(), *(np.empty_like(h) for _ in saved[1:])]
+        product, packed = np.empty((rows, len(parts[0])), dtype), [kernels.packed(block, None) for block in parts]
+        run = bound(name, [*written, product], (*packed, *bias, None, None, None), **how)
+        return Pair(run, written, getattr(reference, name), (a, U, *bias))
+    read = recurrent.read_backward(cell, saved)
+    written = [np.empty_like(delta) for delta in recurrent.twin_backward(cell, dh, saved, U)]
+    run = bound(name, [*written, np.empty((rows, 2, units), dtype)], (dh, *read, *parts, None, None), **how)
+    return Pair(run, written, getattr(reference, name), (dh, *read, U))
 
 
 @cases([f"{name}_update" for name in OPTIMIZERS], (1_000,), (300_000,))

@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 MEMORY = "kernels dense_direct every_size guard boundary op_table executor online stochastic weight_noise recurrent"
-MEMORY += " bfloat16_kernels sparse csr_kernels lazy_kernels sparse_dense"
+MEMORY += " sequences bfloat16_kernels sparse csr_kernels lazy_kernels sparse_dense"
 MEMORY += " tile_local_gradients array_groups accumulation distributed hand_steps claims ensemble ensemble_use lanes"
 MEMORY += " normalization batch_statistics weight_norm wrappers tangent tangent_normalization tangent_layers tangent_recurrent"
 

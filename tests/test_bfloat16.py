@@ -70,12 +70,59 @@ def test_every_layer_with_weights_rounds(name: str, rng: np.random.Generator) ->
         assert 1e-4 < angle(rounded.ravel(), exact.ravel()) < 1e-2
 
 
-def test_recurrent_layers_round_the_products_of_the_input(rng: np.random.Generator) -> None:
-    for cell in (nn.SimpleRNN(64), nn.GRU(64)):
-        pair = [nn.Sequential([copy.deepcopy(cell)], (5, 80), compute_dtype=c, seed=1) for c in (None, "bfloat16")]
-        X, d = numbers(rng, 7, 5, 80), numbers(rng, 7, 64)
-        exact, rounded = (model.loss_and_gradient(X, d, "squared_error")[1] for model in pair)
+RECURRENT = {
+    "simple": lambda units: nn.SimpleRNN(units),
+    "gru": lambda units: nn.GRU(units),
+    "reset before": lambda units: nn.GRU(units, reset_after=False),
+    "both directions": lambda units: nn.Bidirectional(nn.GRU(units)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(RECURRENT))
+@pytest.mark.parametrize(("inputs", "units"), [(80, 65), (80, 20), (3, 65)])
+def test_recurrent_layers_round(name: str, inputs: int, units: int, rng: np.random.Generator) -> None:
+    """The products with W and with U, each where it is large enough; dU is rounded where those with U are."""
+    pair = [nn.Sequential([RECURRENT[name](units)], (5, inputs), compute_dtype=c, seed=1) for c in (None, "bfloat16")]
+    X, d = numbers(rng, 7, 5, inputs), numbers(rng, 7, *pair[0].output_shape)
+    exact, rounded = (model.loss_and_gradient(X, d, "squared_error")[1] for model in pair)
+    large = name != "simple" and inputs >= 64 and 3 * units >= 64
+    if units < 64 and not large:
+        assert exact.tobytes() == rounded.tobytes()
+    else:
         assert 1e-4 < angle(rounded, exact) < 1e-2
+
+
+@pytest.mark.parametrize("name", sorted(RECURRENT))
+def test_the_state_is_rounded_in_each_step(name: str, rng: np.random.Generator) -> None:
+    """With W = 0 only products with U can round: the states after the first differ, by what 8 bits explain."""
+    pair = [nn.Sequential([RECURRENT[name](64)], (4, 64), compute_dtype=c, seed=1) for c in (None, "bfloat16")]
+    for model in pair:
+        for array, parameter in model.layers[0].parameters.items():
+            if array.endswith("weight") and "recurrent" not in array:
+                parameter.of(model.parameters)[...] = 0
+            elif array.endswith("bias"):
+                parameter.of(model.parameters)[...] = np.linspace(-1, 1, parameter.size)
+    exact, rounded = (model.predict(numbers(rng, 5, 4, 64)) for model in pair)
+    assert 1e-5 < angle(rounded.ravel(), exact.ravel()) < 1e-2
+
+
+@pytest.mark.parametrize("name", sorted(RECURRENT))
+def test_recurrent_bits_do_not_depend_on_the_number_of_threads(name: str, rng: np.random.Generator) -> None:
+    X, d = numbers(rng, 130, 6, 70), rng.integers(0, 3, 130)
+
+    def trained_bits(threads: int) -> bytes:
+        nn.set_num_threads(threads)
+        model = nn.Sequential([nn.Masking(), RECURRENT[name](70), nn.Dense(3)], (6, 70), compute_dtype="bfloat16", seed=0)
+        trainer = nn.Trainer(model, "softmax_cross_entropy", nn.SGD(0.1))
+        trainer.fit(X, d, epochs=2, batch_size=65, verbose=0)
+        return model.parameters.tobytes() + model.predict(X).tobytes()
+
+    X[rng.random((130, 6)) < 0.2] = 0
+    before = nn.get_num_threads()
+    try:
+        assert len({trained_bits(threads) for threads in (1, 2, 3)}) == 1
+    finally:
+        nn.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("units", "inputs", "rounds"), [(64, 64, True), (63, 200, False), (200, 63, False)])

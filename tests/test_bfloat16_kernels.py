@@ -1,10 +1,12 @@
 """Products of bfloat16 numbers: the bits of the NumPy twin, with every instruction set and at every size."""
 
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
+from helpers import recurrent
 from numpy.typing import NDArray
 
 from nncore import _kernels, reference
@@ -161,3 +163,83 @@ def test_float64_is_refused() -> None:
     x = np.zeros((2, 2))
     with pytest.raises(ValueError, match="op dense_forward_bfloat16 computes in float32, got float64"):
         single_ops.run_op("dense_forward_bfloat16", (x, x, x, None), dtype=np.float64, sizes=(2, 2), rows=2)
+
+
+def half_blocks(cell: str, U: Array, isa: str) -> tuple[list[Array], list[Array]]:
+    """Both packed copies of the rows of U of each product."""
+    pairs = [packed(block.copy(), isa) for block in recurrent.blocks(cell, U)]
+    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+
+
+@each_isa
+@recurrent.each_cell
+def test_products_of_recurrent_cells_have_the_bits_of_the_twin(cell: str, isa: str, rng: np.random.Generator) -> None:
+    """Step by step from the states that the kernel has stored: over many steps roundings could go either way."""
+    for rows, steps, _, units in recurrent.SIZES:
+        outputs = recurrent.GATES[cell] * units
+        a, c = numbers(rng, rows, steps, outputs), numbers(rng, outputs)
+        U, first = numbers(rng, outputs, units) / np.float32(np.sqrt(units)), numbers(rng, rows, units)
+        forward, backward = half_blocks(cell, U, isa)
+        depth = len(recurrent.blocks(cell, U)[0])
+        empty = np.full((rows, steps, units), np.nan, np.float32)
+        bias, saved = ([c] if cell == "gru" else []), 1 if cell == "simple_rnn" else 2
+        written = [empty, a, *[empty] * saved, np.full((rows, depth), np.nan, np.float32)]
+        written += [np.full((rows, half(units)), -1, np.int32)]
+        sizes = (units, steps, True, False, 1, 2)
+        run_cell = partial(recurrent.run, dtype="float32", rows=rows, isa=isa, sizes=sizes, constants=(0.0,))
+        h, *kept, _, _ = run_cell(f"{cell}_forward_bfloat16", written, [*forward, *bias, None, first, None])
+        for t in range(steps):
+            given = [kept[-1][:, t], a[:, t : t + 1], U, *bias]
+            twin = list(getattr(reference, f"{cell}_forward_bfloat16")(*given[1:], 0.0, given[0]))
+            if cell == "gru_reset_before":  # r ⊙ h is rounded to bfloat16 too, and of r a bit may differ: from the kernel's own
+                (r, z, _), state, reset = np.split(kept[0][:, t], 3, axis=1), given[0], kept[1][:, t]
+                assert reset.tobytes() == (r * state).tobytes()
+                n = np.tanh(a[:, t, 2 * units :] + reference.bfloat16_product(reset, U[2 * units :].T))
+                twin[0], twin[1][:, 0, 2 * units :] = ((1 - z) * n + z * state)[:, None], n
+            for mine, want in zip([h, *kept], twin, strict=True):
+                np.testing.assert_allclose(mine[:, t : t + 1], want, rtol=1e-5, atol=1e-6)
+            if cell == "gru":  # a product and nothing else
+                q = reference.bfloat16_product(given[0], U[2 * units :].T, c[2 * units :])
+                assert kept[1][:, t].tobytes() == q.tobytes()
+
+        dy = numbers(rng, rows, steps, units)
+        widths = {"simple_rnn": [units], "gru": [outputs] * 2, "gru_reset_before": [outputs, 2 * units, units]}[cell]
+        written = [np.full((rows, steps, width), np.nan, np.float32) for width in widths]
+        written += [np.full((rows, 2, units), np.nan, np.float32), np.full((rows, half(depth)), -1, np.int32)]
+        inputs = [dy, *recurrent.read_backward(cell, kept), *backward, None]
+        *deltas, _, _, g = run_cell(f"{cell}_backward_bfloat16", written, inputs, after=[empty])
+        assert g[:, -1].tobytes() == dy[:, -1].tobytes()
+        twin = recurrent.twin_backward_bfloat16(cell, dy, kept, U)
+        if cell == "gru_reset_before":  # dn is rounded before the product that dr is made of
+            dreset = reference.bfloat16_product(deltas[2].reshape(-1, units), U[2 * units :]).reshape(h.shape)
+            r = kept[0][..., :units]
+            np.testing.assert_allclose(deltas[1][..., :units], dreset * kept[-1] * r * (1 - r), rtol=1e-5, atol=1e-6)
+            twin[0][..., :units], twin[1][..., :units] = deltas[0][..., :units], deltas[0][..., :units]
+        for mine, want in zip(deltas, twin, strict=True):
+            np.testing.assert_allclose(mine[:, -1], want[:, -1], rtol=1e-5, atol=1e-6)
+        for t in range(1, steps):
+            carry = reference.bfloat16_product((deltas[1:] or deltas)[0][:, t], U[:depth])
+            past = g[:, t] * kept[0][:, t, units : 2 * units] if cell != "simple_rnn" else 0
+            if cell == "gru_reset_before":
+                past = past + r[:, t] * dreset[:, t]
+            np.testing.assert_allclose(g[:, t - 1], dy[:, t - 1] + (carry + past), rtol=1e-6, atol=1e-6)
+            if cell == "simple_rnn":
+                assert g[:, t - 1].tobytes() == (carry + dy[:, t - 1]).tobytes()
+
+
+@each_isa
+def test_products_over_steps_have_the_bits_of_the_twin(isa: str, rng: np.random.Generator) -> None:
+    for rows, steps, inputs, units in recurrent.SIZES:
+        x, W, b, dy = (numbers(rng, *s) for s in ((rows, steps, inputs), (units, inputs), (units,), (rows, steps, units)))
+        copies, tiles, joined = packed(W, isa), _kernels.weight_tiles(units, inputs), rows * steps
+        (x16, x_pairs), (dy16, dy_pairs) = (converted(a.reshape(joined, -1), isa) for a in (x, dy))
+        y, dx, dW = np.empty_like(dy), np.empty_like(x), np.empty_like(W)
+        sizes = (units, inputs, 0, 0, steps)
+        run("dense_steps_forward_bfloat16", (y, x16, copies[0], b), sizes, isa, rows=rows)
+        run("dense_steps_backward_input_bfloat16", (dx, dy16, copies[1]), sizes, isa, rows=rows)
+        over = {"rows": rows, "axis": "tiles", "pieces": len(tiles)}
+        arrays = (dW, dy_pairs, x_pairs, tiles)
+        run("dense_steps_backward_weight_bfloat16", arrays, (units, inputs, half(joined), 0, steps), isa, **over)
+        assert y.tobytes() == reference.dense_steps_forward_bfloat16(x, W, b).tobytes()
+        assert dx.tobytes() == reference.dense_steps_backward_input_bfloat16(dy, W).tobytes()
+        assert dW.tobytes() == reference.dense_steps_backward_weight_bfloat16(dy, x).tobytes()

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.configuration import arguments
+from helpers.layers import OF_SEQUENCES
 from helpers.networks import CONVEX, NORMS, WRAPS, classes, everything, numbers, same_training, smooth
 from numpy.typing import NDArray
 
@@ -66,7 +67,7 @@ def test_early_stopping_restores_the_running_statistics_and_averaged_evaluates()
 
 # ---- every layer, every optimizer
 
-SEQUENCES = {"simple_rnn", "gru", "instance_norm"}
+SEQUENCES = {cls.default_name() for cls in OF_SEQUENCES}
 
 
 def test_registered_under_their_default_names() -> None:
@@ -86,7 +87,7 @@ def test_every_layer_is_saved_shown_and_trained(kind: str, dtype: str, tmp_path:
 
     def trainer() -> nn.Trainer:
         layers = [*([] if kind in SEQUENCES or kind == "sparse_dense" else [nn.Dense(6)]), example(kind), nn.Dense(3)]
-        if kind == "instance_norm":
+        if kind in ("instance_norm", "masking"):
             layers[1:] = [nn.GRU(4), nn.Dense(3)]
         model = nn.Sequential(layers, input_shape=shape, dtype=dtype, seed=1)
         model.input_scaler = nn.data.MinMaxScaler().fit(X.reshape(len(X), -1))

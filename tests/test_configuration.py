@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.configuration import CLASSES, EACH, X, arguments, attribute, default, described, named, other_values, outcome, y
+from helpers.layers import OF_SEQUENCES
 
 import nncore as nn
 from nncore import initializers, landscapes, losses, optimizers, samplers, schedules
@@ -189,7 +190,7 @@ LAYERED = [(cls, name, value) for cls in CLASSES if issubclass(cls, nn.Layer) fo
 
 @pytest.mark.parametrize(("cls", "name", "value"), LAYERED, **NAMES)
 def test_an_assigned_argument_of_a_layer_has_the_effect_of_the_argument(cls: Any, name: str, value: Any) -> None:
-    shape = (4, 2) if cls.__name__ in ("SimpleRNN", "GRU", "InstanceNorm") else 8
+    shape = (4, 2) if issubclass(cls, OF_SEQUENCES) else 8
     rows = np.random.default_rng(3).standard_normal((6, 4, 2))
     constructed, assigned = cls(**{**arguments(cls), name: value}), cls(**arguments(cls))
     setattr(assigned, attribute(cls, name), value)

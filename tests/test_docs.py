@@ -246,5 +246,5 @@ def test_registries_are_in_the_order_of_the_files() -> None:
         "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adadelta", "ftrl", "adam", "lazy_adam", "adamw", "amsgrad",
         "adamax", "nadam", "lion", "rprop", "delta_bar_delta",
     ]  # fmt: skip
-    assert [*LAYERS][:6] == ["dense", "sparse_dense", "simple_rnn", "gru", "activity_l1", "identity"]
+    assert [*LAYERS][:6] == ["dense", "sparse_dense", "simple_rnn", "gru", "bidirectional", "masking"]
     assert not {"activation", "noise", "noisy_dense", "recurrent", "layer"} & {*LAYERS}

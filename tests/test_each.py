@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers.configuration import CLASSES, arguments
 from helpers.ensembles import same
+from helpers.layers import OF_SEQUENCES, followed
 
 import nncore as nn
 from nncore import constraints, layers, losses, optimizers, regularizers, samplers, schedules
@@ -176,10 +177,10 @@ def test_losses(cls: Any, name: str) -> None:
 
 @pytest.mark.parametrize(("cls", "name"), of(*layers.LAYERS.values()))
 def test_layers(cls: Any, name: str) -> None:
-    of_sequences = issubclass(cls, (nn.GRU, nn.SimpleRNN, nn.InstanceNorm))
+    of_sequences = issubclass(cls, OF_SEQUENCES)
 
     def model(seed: int, value: Any) -> nn.Sequential:
-        parts = [made(cls, name, value), nn.Dense(3)] if of_sequences else [nn.Dense(8), made(cls, name, value), nn.Dense(3)]
+        parts = [*[nn.Dense(8)] * (not of_sequences), *followed(made(cls, name, value)), nn.Dense(3)]
         return nn.Sequential(parts, input_shape=(3, 2) if of_sequences else 6, seed=seed)
 
     data = X.reshape((-1, 3, 2) if of_sequences else (-1, 6)), Y

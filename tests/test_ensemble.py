@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse
 from helpers.configuration import arguments
 from helpers.ensembles import same
+from helpers.layers import OF_SEQUENCES, followed
 
 import nncore as nn
 from nncore import layers, losses, optimizers, samplers
@@ -78,11 +79,10 @@ def test_layers(name: str, dtype: str) -> None:
     cls = layers.LAYERS[name]
 
     def model(seed: int) -> nn.Sequential:
-        layer = cls(**arguments(cls))
-        parts = [layer, nn.Dense(3)] if of_sequences else [nn.Dense(8), layer, nn.Dense(3)]
+        parts = [*[nn.Dense(8)] * (not of_sequences), *followed(cls(**arguments(cls))), nn.Dense(3)]
         return nn.Sequential(parts, input_shape=(3, 2) if of_sequences else 6, seed=seed, dtype=dtype)
 
-    of_sequences = issubclass(cls, (nn.GRU, nn.SimpleRNN, nn.InstanceNorm))
+    of_sequences = issubclass(cls, OF_SEQUENCES)
     data = X.reshape((-1, 3, 2) if of_sequences else (-1, 6)).astype(dtype), Y
     check(model, lambda model, seed, k: nn.Trainer(model, SOFTMAX, nn.SGD(0.05), metrics=["accuracy"], seed=seed), data=data)
 

@@ -43,12 +43,19 @@ FLAT: dict[str, Callable[[], list[nn.Layer]]] = {  # options of layers, and orde
 }
 SEQUENCES: dict[str, Callable[[], list[nn.Layer]]] = {
     "recurrent, all steps": lambda: [nn.GRU(5, return_sequences=True), nn.SimpleRNN(3, return_sequences=True)],
+    "recurrent, reset before": lambda: [
+        nn.GRU(5, reset_after=False, return_sequences=True),
+        nn.GRU(3, reset_after=False, zoneout=0.1),
+    ],
     "recurrent, zoneout": lambda: [nn.SimpleRNN(5, return_sequences=True, zoneout=0.2), nn.GRU(3, zoneout=0.1)],
     "norms of channels": lambda: [nn.GroupNorm(2), nn.Scale(), nn.InstanceNorm(affine=True), nn.BatchNorm(), nn.LayerNorm()],
     "batch norm of flat sequences": lambda: [nn.BatchNorm(units=[2]), nn.GELU(), nn.Dense(3)],
 }
 CASES: dict[str, Callable[[str], nn.Sequential]] = {}
+REFUSED = {"bidirectional", "masking"}
 for name, cls in LAYERS.items():
+    if name in REFUSED:
+        continue
     CASES[name] = lambda dtype, cls=cls: moved([cls(**arguments(cls)), nn.Dense(3)], input_shape(cls), dtype)
 for name, make in MAKE.items():
     CASES[f"{name} between"] = lambda dtype, make=make: moved([nn.Dense(6), make(), nn.Dense(3)], 4, dtype)
@@ -337,6 +344,13 @@ def test_refused(suffix: str, tmp_path: Path) -> None:
     ]:
         with pytest.raises(error, match=message):
             nn.Sequential([layer], input_shape=2).export(path)
+    for layers, error, message in [
+        ([nn.Masking(), nn.GRU(3)], TypeError, "no Masking layer to be exported, got masking_1"),
+        ([nn.Bidirectional(nn.GRU(3))], TypeError, "no Bidirectional layer to be exported, got bidirectional_1"),
+        ([nn.GRU(3, stateful=4)], ValueError, "gru_1, which carries states over"),
+    ]:
+        with pytest.raises(error, match=message):
+            nn.Sequential(layers, input_shape=(4, 2)).export(path)
     model = nn.Sequential([nn.Dense(3)], input_shape=2)
     model.input_scaler = Halved().fit(np.eye(2))
     with pytest.raises(TypeError, match="Halved"):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.configuration import CLASSES, arguments, described
+from helpers.layers import OF_SEQUENCES
 
 import nncore as nn
 from nncore import layers
@@ -35,7 +36,7 @@ class Scale(nn.Layer):
 
 
 LAYERS: list[type[nn.Layer]] = [*layers.LAYERS.values(), Scale]
-SHAPES = {"SimpleRNN": (5, 4), "GRU": (5, 4), "InstanceNorm": (4, 5)}
+SHAPES = dict.fromkeys((cls.__name__ for cls in OF_SEQUENCES), (5, 4))
 
 
 def built(cls: type[nn.Layer]) -> tuple[nn.Sequential, nn.Layer]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import kernels, recurrent
 from helpers.csr import located, sparse
 from helpers.kernels import ACTIVATIONS, LOSSES, activation_inputs, loss_inputs, same_bits, weights
 from helpers.processes import run_python
@@ -321,7 +322,60 @@ def lazy_cases(dtype: str) -> Iterator[str]:
         both_ways(steps, W, average if averages else None, last, table, state, x.columns, places, bounds)
 
 
+def recurrent_cases(dtype: str) -> Iterator[str]:
+    rng = np.random.default_rng(0)
+    for cell, (rows, steps, inputs, units), full in product(recurrent.CELLS, recurrent.SIZES, (False, True)):
+        gates, shape = recurrent.GATES[cell] * units, (rows, steps, units)
+        a, U = (rng.normal(size=s).astype(dtype) for s in ((rows, steps, gates), (gates, units)))
+        c, parts = rng.normal(size=gates).astype(dtype), recurrent.blocks(cell, U)
+        mask = (rng.random((rows, steps)) < 0.7).astype(dtype) if full else None
+        first, last = (np.ones((rows, units), dtype) if full else None for _ in range(2))
+        y = np.zeros(shape if full else (rows, units), dtype)
+        how: dict[str, Any] = {"rows": rows, "sizes": (units, steps, full, full, 1, 2, full), "constants": (0.3 * full,)}
+        saved = [a, *(np.zeros(shape, dtype) for _ in recurrent.twin_forward(cell, a, U, c)[2:])]
+        room, bias = np.zeros((rows, len(parts[0])), dtype), [c] if cell == "gru" else []
+        deltas = [
+            np.zeros_like(d) for d in recurrent.twin_backward(cell, y.reshape(rows, -1, units) + 0 * a[..., :units], saved, U)
+        ]
+        carry, g = np.zeros((rows, 2, units), dtype), np.zeros(shape, dtype) if full else None
+        for half in (False, True) if dtype == "float32" else (False,):
+            yield f"{cell}, rows {rows}, steps {steps}, units {units}, full {full}, half {half}"
+            suffix, pairs = ("_bfloat16", [half_packed(part) for part in parts]) if half else ("", [])
+            packed = [forward for forward, _ in pairs] or [kernels.packed(part, None) for part in parts]
+            weights = [backward for _, backward in pairs] or parts
+            rounded = [np.zeros((rows, -(-n // 2)), np.int32) for n in (units, len(parts[0])) if half]
+            forward = run_op(f"{cell}_forward{suffix}", dtype=dtype, **how)
+            both_ways(forward, y, *saved, room, *rounded[:1], *packed, *bias, mask, first, last)
+            backward, read = run_op(f"{cell}_backward{suffix}", dtype=dtype, **how), recurrent.read_backward(cell, saved)
+            both_ways(backward, *deltas, carry, *rounded[1:], y, *read, *weights, mask, g)
+        how |= {"constants": (0.0,)}
+        yield f"{cell}, rows {rows}, steps {steps}, units {units}, full {full}, tangents"
+        packed = [kernels.packed(part, None) for part in parts] * 2
+        both_ways(run_op(f"{cell}_tangent_forward", dtype=dtype, **how), y, *saved, room, *saved, *packed, *bias, mask)
+        longer = np.zeros((rows, 1 + len(parts), units), dtype)
+        given = [y, np.zeros(shape, dtype), *(deltas[1:] or deltas), *read, *read, U, U, mask]
+        both_ways(run_op(f"{cell}_tangent_backward", dtype=dtype, **how), *deltas, longer, *given)
+        yield f"masks and joined rows, rows {rows}, steps {steps}, widths {units}, {inputs}"
+        x, b = np.zeros(shape, dtype), np.zeros((rows, steps, inputs), dtype)
+        joined = {"dtype": dtype, "rows": rows, "sizes": (units, inputs, steps)}
+        both_ways(run_op("join_rows", **joined), np.zeros((rows, steps, units + inputs), dtype), x, b)
+        both_ways(run_op("part_rows", **joined), x, b, np.zeros((rows, steps, units + inputs), dtype))
+        mask_steps = run_op("mask_steps", dtype=dtype, rows=rows, sizes=(steps, units), constants=(0.0,))
+        both_ways(mask_steps, np.zeros((rows, steps), dtype), x)
+
+
+def half_packed(W: Array) -> tuple[Array, Array]:
+    """Both copies of W for products of bfloat16 numbers."""
+    (units, inputs), tiles = W.shape, _kernels.weight_tiles(*W.shape)
+    sizes = _kernels.packed_size(units, -(-inputs // 2)), _kernels.packed_size(inputs, -(-units // 2))
+    forward, backward = (np.zeros(size, np.int32) for size in sizes)
+    pack = run_op("pack_weight_bfloat16", dtype="float32", sizes=W.shape, axis="tiles", pieces=len(tiles))
+    pack(forward, backward, W, tiles)
+    return forward, backward
+
+
 FAMILIES = {
+    "recurrent": recurrent_cases,
     "online": online_cases,
     "sparse": sparse_cases,
     "sparse layer": csr_cases,

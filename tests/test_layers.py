@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.configuration import arguments
-from helpers.layers import CASES, MAKE, NEIGHBORS, TARGETS, classes, each_activation, input_shape, loss_model
+from helpers.layers import CASES, MAKE, NEIGHBORS, TARGETS, classes, each_activation, followed, input_shape, loss_model
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -95,7 +95,7 @@ def test_gradients_of_every_layer(name: str, rng: np.random.Generator) -> None:
     """By central differences, in training mode: noise with the draws of one step."""
     shape = input_shape(LAYERS[name])
     layers = [nn.Dense(4), nn.Tanh()] if len(shape) == 1 and not LAYERS[name].reads_sparse else []
-    layers += [LAYERS[name](**arguments(LAYERS[name])), nn.Tanh(), nn.Dense(3)]
+    layers += [*followed(LAYERS[name](**arguments(LAYERS[name]))), nn.Tanh(), nn.Dense(3)]
     model = nn.Sequential(layers, input_shape=shape, dtype="float64", seed=7)
     model.parameters[...] = rng.normal(0.1, 0.7, model.parameters.size)
     assert_gradients(model, rng.standard_normal((ROWS, *shape)), rng.standard_normal((ROWS, 3)), "squared_error")

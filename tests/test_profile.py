@@ -68,11 +68,12 @@ def test_costs_are_those_counted_by_hand(dtype: str) -> None:
 
 
 def test_recurrent_products_are_counted() -> None:
-    model = nn.Sequential([nn.GRU(8)], input_shape=(5, 3))
     X = np.random.default_rng(0).standard_normal((12, 5, 3))
-    found = {op.name: op for op in nn.Trainer(model, "squared_error").profile(X, np.zeros((12, 8)), steps=1).ops}
-    assert found["gru_forward"].flops == 2 * 12 * 5 * 8 * 24
-    assert found["dense_steps_forward"].flops == 2 * 12 * 5 * 3 * 24
+    for cell, layer in (("gru", nn.GRU(8)), ("gru_reset_before", nn.GRU(8, reset_after=False))):
+        model = nn.Sequential([layer], input_shape=(5, 3))
+        found = {op.name: op for op in nn.Trainer(model, "squared_error").profile(X, np.zeros((12, 8)), steps=1).ops}
+        assert found[f"{cell}_forward"].flops == found[f"{cell}_backward"].flops == 2 * 12 * 5 * 8 * 24
+        assert found["dense_steps_forward"].flops == 2 * 12 * 5 * 3 * 24
 
 
 def test_sums_and_fractions_agree() -> None:

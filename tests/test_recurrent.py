@@ -8,7 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.kernels import packed
-from helpers.recurrent import CELLS, GATES, RTOL, SIZES, each_cell, each_dtype, each_isa, run
+from helpers.recurrent import (
+    CELLS,
+    GATES,
+    NAMES,
+    RTOL,
+    SIZES,
+    blocks,
+    each_cell,
+    each_dtype,
+    each_isa,
+    read_backward,
+    run,
+    twin_backward,
+    twin_forward,
+)
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -40,54 +54,68 @@ def build(
 # Kernels against their twins.
 
 
+MODES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "zoneout": {"rate": 0.3, "sampled": True},
+    "zoneout's mean": {"rate": 0.3},
+    "masked": {"masked": True},
+    "all, backwards": {"rate": 0.3, "sampled": True, "masked": True, "initial": True, "backwards": True},
+}
+
+
 @each_isa
 @each_dtype
 @each_cell
-@pytest.mark.parametrize("mode", ["plain", "zoneout", "zoneout's mean"])
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("sequences", [False, True])
 def test_cells_against_their_twins(
     cell: str, dtype: str, isa: str, mode: str, sequences: bool, rng: np.random.Generator
 ) -> None:
-    for rows, steps, _, units in SIZES:
-        outputs = GATES[cell] * units
-        a = rng.standard_normal((rows, steps, outputs)).astype(dtype)
-        U = (rng.standard_normal((outputs, units)) / np.sqrt(units)).astype(dtype)
-        c = rng.standard_normal(outputs).astype(dtype)
-        rate, sampled = (0.0 if mode == "plain" else 0.3), mode == "zoneout"
-        address = {"seed": 2**63 - 5, "layer": 3, "step": 41}
-        k: Any = zoneout_keep(rate, (rows, steps, units), **address) if sampled else rate
-        run_cell = partial(
-            run,
-            dtype=dtype,
-            rows=rows,
-            isa=isa,
-            sizes=(units, steps, sequences, sampled, 2**63 - 5, 3 << 16),
-            constants=(rate,),
-            step=41,
-        )
-        empty = np.full((rows, steps, units), np.nan, dtype)
-        y, product = empty if sequences else empty[:, 0].copy(), np.full((rows, outputs), np.nan, dtype)
-        dy = rng.standard_normal(y.shape).astype(dtype)
-        carry = np.full((rows, 2, units), np.nan, dtype)
-        dh = np.zeros((rows, steps, units))
-        dh[:, slice(None) if sequences else slice(-1, None)] = dy if sequences else dy[:, None]
-        a64, U64, c64 = (array.astype(np.float64) for array in (a, U, c))
-        if cell == "simple_rnn":
-            want = reference.simple_rnn_forward(a64, U64, k)
-            got = run_cell("simple_rnn_forward", [y, a, empty, product], [packed(U, isa)])
-            (delta, _) = run_cell("simple_rnn_backward", [empty, carry], [dy, got[1], U, None])
-            deltas, wanted = [delta], [reference.simple_rnn_backward(dh, want[1], U64, k)]
-        else:
-            want = reference.gru_forward(a64, U64, c64, k)
-            got = run_cell("gru_forward", [y, a, empty, empty, product], [packed(U, isa), c])
-            nothing = np.full_like(a, np.nan)
-            *deltas, _ = run_cell("gru_backward", [nothing, nothing, carry], [dy, got[1], got[2], got[3], U, None])
-            wanted = list(reference.gru_backward(dh, *want[1:], U64, k))
-        assert_close(got[0], want[0] if sequences else want[0][:, -1], dtype)
-        for mine, twin in zip(got[1:], want[1:], strict=False):
-            assert_close(mine, twin, dtype)
-        for mine, twin in zip(deltas, wanted, strict=True):
-            assert_close(mine, twin, dtype)
+    for size in SIZES:
+        check_cell(cell, size, dtype, isa, sequences, rng, **MODES[mode])
+
+
+def check_cell(
+    cell: str, size: tuple[int, int, int, int], dtype: str, isa: str, sequences: bool, rng: np.random.Generator, *,
+    rate: float = 0.0, sampled: bool = False, masked: bool = False, initial: bool = False, backwards: bool = False,
+) -> None:  # fmt: skip
+    rows, steps, _, units = size
+    outputs, order = GATES[cell] * units, -1 if backwards else 1  # a cell that goes backwards sees the steps in reverse
+    a = rng.standard_normal((rows, steps, outputs)).astype(dtype)
+    U = (rng.standard_normal((outputs, units)) / np.sqrt(units)).astype(dtype)
+    c = rng.standard_normal(outputs).astype(dtype)
+    mask = (rng.random((rows, steps)) < 0.6).astype(dtype) if masked else None
+    first = rng.standard_normal((rows, units)).astype(dtype) if initial else None
+    address = {"seed": 2**63 - 5, "layer": 3, "step": 41}
+    k: Any = zoneout_keep(rate, (rows, steps, units), **address) if sampled else np.full((rows, steps, units), rate)
+    k[np.zeros((rows, steps), bool) if mask is None else mask == 0] = 1
+    run_cell = partial(
+        run, dtype=dtype, rows=rows, isa=isa, sizes=(units, steps, sequences, sampled, 2**63 - 5, 3 << 16, backwards),
+        constants=(rate,), step=41,
+    )  # fmt: skip
+    empty = np.full((rows, steps, units), np.nan, dtype)
+    y, parts = empty if sequences else empty[:, 0].copy(), [packed(part, isa) for part in blocks(cell, U)]
+    dy = rng.standard_normal(y.shape).astype(dtype)
+    end = 0 if backwards else steps - 1
+    dh = np.zeros((rows, steps, units))
+    dh[:, slice(None) if sequences else slice(end, end + 1)] = dy if sequences else dy[:, None]
+    a64, U64, c64 = (array.astype(np.float64) for array in (a, U, c))
+
+    want = twin_forward(cell, a64[:, ::order], U64, c64, k[:, ::order], first)
+    bias, product = [c] if cell == "gru" else [], np.full((rows, len(blocks(cell, U)[0])), np.nan, dtype)
+    written, last = [y, a, *[empty] * (len(want) - 2), product], np.full((rows, units), np.nan, dtype)
+    *got, _, last = run_cell(f"{cell}_forward", written, [*parts, *bias, mask, first], after=[last])
+    assert_close(got[0], want[0][:, ::order] if sequences else want[0][:, -1], dtype)
+    assert_close(last, want[0][:, -1], dtype)
+    for mine, twin in zip(got[1:], want[1:], strict=True):
+        assert_close(mine, twin[:, ::order], dtype)
+
+    wanted = twin_backward(cell, dh[:, ::order], want[1:], U64, k[:, ::order])
+    deltas = [np.full((rows, steps, twin.shape[2]), np.nan, dtype) for twin in wanted]
+    written = [*deltas, np.full((rows, 2, units), np.nan, dtype)]
+    *deltas, _ = run_cell(f"{cell}_backward", written, [dy, *read_backward(cell, got[1:]), *blocks(cell, U), mask, None])
+    for mine, twin in zip(deltas, wanted, strict=True):
+        assert_close(mine, twin[:, ::order], dtype)
 
 
 @each_isa
@@ -111,15 +139,40 @@ def test_dense_steps_against_their_twins(dtype: str, isa: str, rng: np.random.Ge
         assert np.abs(db - reference.dense_steps_backward_bias(dy64)).max() <= RTOL[dtype] * terms
 
 
+@each_isa
+@each_dtype
+def test_masks_and_joined_rows(dtype: str, isa: str, rng: np.random.Generator) -> None:
+    for rows, steps, width, other in SIZES:
+        kw: dict[str, Any] = {"dtype": dtype, "rows": rows, "isa": isa}
+        a, b = (rng.standard_normal((rows, steps, n)).astype(dtype) for n in (width, other))
+        (y,) = run(
+            "join_rows", [np.full((rows, steps, width + other), np.nan, dtype)], [a, b], sizes=(width, other, steps), **kw
+        )
+        assert np.array_equal(y, reference.join_rows(a, b))
+        apart = run("part_rows", [np.full_like(a, np.nan), np.full_like(b, np.nan)], [y], sizes=(width, other, steps), **kw)
+        for mine, twin, given in zip(apart, reference.part_rows(y, width), (a, b), strict=True):
+            assert np.array_equal(mine, twin)
+            assert np.array_equal(mine, given)
+        for value in (0.0, 0.1):  # 0.1 as the type has it
+            x = np.where(rng.random(a.shape) < 0.3, a, np.dtype(dtype).type(value))
+            x[rng.random((rows, steps)) < 0.5] = value
+            x[0, 0, -1] = np.nan  # which equals nothing
+            (mask,) = run(
+                "mask_steps", [np.full((rows, steps), np.nan, dtype)], [x], sizes=(steps, width), constants=(value,), **kw
+            )
+            assert np.array_equal(mask, reference.mask_steps(x, value))
+            assert mask[0, 0] == 1
+            assert np.array_equal(
+                mask == 0, [[all(v == np.dtype(dtype).type(value) for v in step) for step in row] for row in x]
+            )
+
+
 @each_cell
 def test_twins_by_differences(cell: str, rng: np.random.Generator) -> None:
     rows, steps, units = 2, 4, 3
     a, dh = rng.standard_normal((rows, steps, GATES[cell] * units)), rng.standard_normal((rows, steps, units))
     U, c = rng.standard_normal((GATES[cell] * units, units)), rng.standard_normal(GATES[cell] * units)
-    k = rng.random((rows, steps, units)) < 0.4
-
-    def forward(a: Array, U: Array, c: Array) -> tuple[Array, ...]:
-        return reference.simple_rnn_forward(a, U, k) if cell == "simple_rnn" else reference.gru_forward(a, U, c, k)
+    k, first = rng.random((rows, steps, units)) < 0.4, rng.standard_normal((rows, units))
 
     def slope(position: int) -> Array:
         arguments = [a, U, c]
@@ -129,18 +182,18 @@ def test_twins_by_differences(cell: str, rng: np.random.Generator) -> None:
             for h in (1e-6, -1e-6):
                 moved = [array.copy() for array in arguments]
                 moved[position][i] += h
-                values.append(float((dh * forward(*moved)[0]).sum()))
+                values.append(float((dh * twin_forward(cell, *moved, k, first)[0]).sum()))
             result[i] = (values[0] - values[1]) / 2e-6
         return result
 
-    _, *saved, previous = forward(a, U, c)
-    if cell == "simple_rnn":
-        delta = through = reference.simple_rnn_backward(dh, saved[0], U, k)
-    else:
-        delta, through = reference.gru_backward(dh, *saved, previous, U, k)
-        np.testing.assert_allclose(reference.dense_steps_backward_bias(through), slope(2), rtol=1e-6, atol=1e-8)
+    _, *saved = twin_forward(cell, a, U, c, k, first)
+    delta, *through = twin_backward(cell, dh, saved, U, k)
+    states = [saved[-1], saved[1]] if cell == "gru_reset_before" else [saved[-1]]
+    dU = [reference.dense_steps_backward_weight(d, h) for d, h in zip(through or [delta], states, strict=True)]
     np.testing.assert_allclose(delta, slope(0), rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(reference.dense_steps_backward_weight(through, previous), slope(1), rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(np.concatenate(dU), slope(1), rtol=1e-6, atol=1e-8)
+    if cell == "gru":
+        np.testing.assert_allclose(reference.dense_steps_backward_bias(through[0]), slope(2), rtol=1e-6, atol=1e-8)
 
 
 # Layers.
@@ -157,7 +210,7 @@ def test_gradients_with_a_random_upstream(
     model = build(cell, steps, inputs, units, rng, return_sequences=sequences, zoneout=zoneout, seed=5)
     r = rng.standard_normal((9, np.prod(model.output_shape)))
     errors = model.check_gradients(rng.standard_normal((9, steps, inputs)), r, PythonLoss(upstream))
-    assert set(errors) == {f"{cell}_1.{name}" for name in model.layers[0].parameters} | {"input"}
+    assert set(errors) == {f"{NAMES[cell]}.{name}" for name in model.layers[0].parameters} | {"input"}
     assert max(errors.values()) <= 1e-6, errors
 
 
@@ -168,6 +221,9 @@ def test_gradients_of_a_stack(cell: str, middle: Callable[[], nn.Layer], rng: np
     model = nn.Sequential(layers, input_shape=(6, 2), dtype="float64", seed=3)
     errors = model.check_gradients(rng.standard_normal((7, 6, 2)), rng.integers(0, 3, 7), "softmax_cross_entropy")
     assert max(errors.values()) <= 1e-6, errors
+
+
+each_torch_cell = pytest.mark.parametrize("cell", ["gru", "simple_rnn"])  # of whose kind PyTorch has one
 
 
 def torch_layer(torch: Any, cell: str, layer: Any) -> Any:
@@ -182,7 +238,7 @@ def torch_layer(torch: Any, cell: str, layer: Any) -> Any:
     return theirs
 
 
-@each_cell
+@each_torch_cell
 @pytest.mark.parametrize("sequences", [False, True])
 @pytest.mark.parametrize("size", SIZES)
 def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: np.random.Generator, torch: Any) -> None:
@@ -208,7 +264,7 @@ def test_against_torch(cell: str, sequences: bool, size: tuple[int, ...], rng: n
         close(layer.recurrent_bias_grad, theirs.bias_hh_l0.grad)
 
 
-@each_cell
+@each_torch_cell
 def test_training_like_torch(cell: str, rng: np.random.Generator, torch: Any) -> None:
     """100 steps of backpropagation through time with gradient descent agree."""
     X, y = rng.standard_normal((20, 6, 3)), rng.standard_normal((20, 5))
@@ -370,7 +426,7 @@ def test_bad_input(cell: str) -> None:
         with pytest.raises((TypeError, ValueError), match="units must be a positive integer"):
             cls(units)
     for shape in ((4,), (4, 3, 2), 4):
-        with pytest.raises(ValueError, match=rf"{cell} needs sequences.*\(steps, inputs\)"):
+        with pytest.raises(ValueError, match=rf"{NAMES[cell][:-2]} needs sequences.*\(steps, inputs\)"):
             nn.Sequential([cls(3)], input_shape=shape)
     model = nn.Sequential([cls(3)], input_shape=(4, 2))
     for X in (np.zeros((5, 8)), np.zeros((5, 2, 4)), np.zeros((4, 2))):

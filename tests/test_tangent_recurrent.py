@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels, reference
-from nncore._kernels import single_ops
 from nncore.model.curvature import linearization
 
 Array = NDArray[Any]
@@ -32,99 +31,76 @@ def assert_close(got: Array, want: Array, what: str) -> None:
     assert error <= allowed, f"{what}: values differ, by up to {error / allowed:.3g} times what is allowed"
 
 
-def cell_inputs(cell: str, size: tuple[int, int, int], rng: np.random.Generator, dtype: str) -> dict[str, Array]:
-    """The results of the passes, in float64 and then rounded; and tangents."""
+def check_cell(
+    cell: str, size: tuple[int, int, int], sequences: bool, dtype: str, isa: str | None, masked: bool = False,
+    mutation: float = 1.0,
+) -> None:  # fmt: skip
     rows, steps, units = size
-    outputs = GATES[cell] * units
+    rng, outputs = np.random.default_rng(size), GATES[cell] * units
     a, ta = rng.standard_normal((2, rows, steps, outputs))
-    dh, tdh = rng.standard_normal((2, rows, steps, units))
-    U, V = rng.standard_normal((2, outputs, units)) / np.sqrt(units)
-    c, v_c = rng.standard_normal((2, outputs))
-    given = {"ta": ta, "dh": dh, "tdh": tdh, "U": U, "V": V, "v_c": v_c}
-    if cell == "simple_rnn":
-        _, given["new"], given["previous"] = reference.simple_rnn_forward(a, U)
-    else:
-        _, given["gates"], given["q"], given["previous"] = reference.gru_forward(a, U, c)
-    return {name: array.astype(dtype) for name, array in given.items()}
-
-
-def run_backward(name: str, outputs: list[Array], inputs: list[Array], g: Array, rows: int, **kw: Any) -> list[Array]:
-    """The backward kernel where it keeps g, its last array."""
-    results = []
-    for threads in (1, 2, 3):
-        written = [recurrent.Guarded(array) for array in (*outputs, g)]
-        *first, last = (guarded.array for guarded in written)
-        assert single_ops.run_op(name, (*first, *inputs, last), rows=rows, threads=threads, **kw) == 0
-        for guarded in written:
-            guarded.check()
-        results.append([*first, last])
-    for other in results[1:]:
-        assert all(a.tobytes() == b.tobytes() for a, b in zip(results[0], other, strict=True))
-    return results[0]
-
-
-def check_cell(cell: str, size: tuple[int, int, int], sequences: bool, dtype: str, isa: str, mutation: float = 1.0) -> None:
-    rows, steps, units = size
-    given = cell_inputs(cell, size, np.random.default_rng(size), dtype)
-    d = {name: array.astype(np.float64) for name, array in given.items()}
+    dh, tdh = rng.standard_normal((2, rows, steps, units)).astype(dtype)
+    U, V = (rng.standard_normal((2, outputs, units)) / np.sqrt(units)).astype(dtype)
+    c, v_c = rng.standard_normal((2, outputs)).astype(dtype)
+    mask = (rng.random((rows, steps)) < 0.6).astype(dtype) if masked else None
+    k = np.zeros((rows, steps, 1)) if mask is None else 1.0 - mask[..., None]
+    saved = [array.astype(dtype) for array in recurrent.twin_forward(cell, a, U, c, k)[1:]]
+    ta, bias = ta.astype(dtype), [v_c] if cell == "gru" else []
     if not sequences:  # steps before the last get no upstream gradient
-        d["dh"][:, :-1] = d["tdh"][:, :-1] = 0
-    options: dict[str, Any] = {
-        "dtype": dtype, "rows": rows, "isa": isa, "sizes": (units, steps, sequences, True, 1, 2), "constants": (0.0,),
-    }  # fmt: skip
-    run_cell = partial(run, **options)
+        dh[:, :-1] = tdh[:, :-1] = 0
+    dy, tdy = (array if sequences else array[:, -1].copy() for array in (dh, tdh))
+    doubles = partial(map, np.float64)
+    tU = V.astype(np.float64) * mutation
+
+    run_cell = partial(run, dtype=dtype, rows=rows, isa=isa, sizes=(units, steps, sequences, True, 1, 2), constants=(0.0,))
     empty = np.full((rows, steps, units), np.nan, dtype)
-    ty, product = empty if sequences else empty[:, 0].copy(), np.full((rows, GATES[cell] * units), np.nan, dtype)
-    carry = np.full((rows, 2, units), np.nan, dtype)
-    dy, tdy = (given[name] if sequences else given[name][:, -1].copy() for name in ("dh", "tdh"))
-    U, V, copies = given["U"], given["V"], [packed(given["U"], isa), packed(given["V"], isa)]
-    tU = d["V"] * mutation
-    if cell == "simple_rnn":
-        forward = [d["new"], d["previous"], d["U"], tU]
-        tnew, tprevious = reference.simple_rnn_tangent_forward(d["ta"], *forward)
-        got = run_cell(
-            "simple_rnn_tangent_forward", [ty, given["ta"], empty, product], [given["new"], given["previous"], *copies]
-        )
-        wanted = [tnew if sequences else tnew[:, -1], tnew, tprevious]
-        saved = [given["new"], tnew.astype(dtype)]
-        delta, _, g = run_backward("simple_rnn_backward", [empty, carry], [dy, given["new"], U], empty, **options)
-        assert_close((g * (1 - d["new"] ** 2)).astype(dtype), delta, f"{cell} {size}, g")
-        backward = [g, delta, *saved, U, V]
-        want = [reference.simple_rnn_tangent_backward(d["tdh"], d["dh"], *map(np.float64, saved), d["U"], tU)]
-        tdeltas = run_cell("simple_rnn_tangent_backward", [empty, carry], [tdy, *backward])[:1]
-    else:
-        saved = [given["gates"], given["q"], given["previous"]]
-        twin = [d["gates"], d["q"], d["previous"]]
-        th, *tangents = reference.gru_tangent_forward(d["ta"], *twin, d["U"], tU, d["v_c"])
-        outputs = [ty, given["ta"], empty, empty, product]
-        got = run_cell("gru_tangent_forward", outputs, [*saved, *copies, given["v_c"]])
-        wanted = [th if sequences else th[:, -1], *tangents]
-        nothing = np.full_like(given["ta"], np.nan)
-        delta, through, _, g = run_backward("gru_backward", [nothing, nothing, carry], [dy, *saved, U], empty, **options)
-        _, z, n = np.split(d["gates"], 3, axis=2)
-        assert_close((g * (1 - z) * (1 - n**2)).astype(dtype), delta[..., 2 * units :], f"{cell} {size}, g")
-        rounded = [array.astype(dtype) for array in tangents]
-        want = list(reference.gru_tangent_backward(d["tdh"], d["dh"], *twin, *map(np.float64, rounded), d["U"], tU))
-        inputs = [tdy, g, through, *saved, *rounded, U, V]
-        tdeltas = run_cell("gru_tangent_backward", [nothing, nothing, carry], inputs)[:2]
-    for i, (mine, theirs) in enumerate(zip([*got[: len(wanted)], *tdeltas], [*wanted, *want], strict=True)):
+    ty = empty if sequences else empty[:, 0].copy()
+    parts = [recurrent.blocks(cell, array) for array in (U, V)]
+    copies = [packed(part, isa) for array in parts for part in array]
+    product = np.full((rows, len(parts[0][0])), np.nan, dtype)
+
+    written = [ty, ta, *[empty] * (len(saved) - 1), product]
+    *got, _ = run_cell(f"{cell}_tangent_forward", written, [*saved, *copies, *bias, mask])
+    twin = getattr(reference, f"{cell}_tangent_forward")
+    th, *tangents = twin(np.float64(ta), *doubles(saved), np.float64(U), tU, *doubles(bias), k)
+    wanted = [th if sequences else th[:, -1], *tangents]
+
+    reading, tsaved = partial(recurrent.read_backward, cell), [array.astype(dtype) for array in tangents]
+    like = recurrent.twin_backward(cell, dh, saved, U, k)
+    deltas = [np.full_like(delta, np.nan, dtype) for delta in like]
+    carry, longer = (np.full((rows, n * units), np.nan, dtype) for n in (2, 1 + len(parts[0])))
+    written = [*deltas, carry]
+    *deltas, _, g = run_cell(f"{cell}_backward", written, [dy, *reading(saved), *parts[0], mask], after=[empty])
+    gates = saved[0].astype(np.float64)
+    slope = 1 - gates[..., -units:] ** 2
+    if cell != "simple_rnn":
+        slope *= 1 - gates[..., units : 2 * units]
+    assert_close((g * slope).astype(dtype), deltas[0][..., -units:], f"{cell} {size}, g")
+
+    of_products = deltas[1:] or deltas
+    inputs = [tdy, g, *of_products, *reading(saved), *reading(tsaved), U, V, mask]
+    *tdeltas, _ = run_cell(f"{cell}_tangent_backward", [*(np.full_like(delta, np.nan) for delta in deltas), longer], inputs)
+    twin = getattr(reference, f"{cell}_tangent_backward")
+    want = twin(*doubles([tdh, dh, *reading(saved), *reading(tsaved), U]), tU, k)
+    wanted += [want] if cell == "simple_rnn" else want
+    for i, (mine, theirs) in enumerate(zip([*got, *tdeltas], wanted, strict=True)):
         assert_close(mine, theirs, f"{cell} {size}, array {i}")
 
 
 @each_isa
 @each_dtype
 @each_cell
+@pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("sequences", [False, True])
-def test_cells(cell: str, sequences: bool, dtype: str, isa: str) -> None:
+def test_cells(cell: str, sequences: bool, masked: bool, dtype: str, isa: str) -> None:
     for rows, steps, _, units in recurrent.SIZES:
-        check_cell(cell, (rows, steps, units), sequences, dtype, isa)
+        check_cell(cell, (rows, steps, units), sequences, dtype, isa, masked)
 
 
 @each_dtype
 @each_cell
 def test_mutant_cells(cell: str, dtype: str) -> None:
     for sequences in (False, True):
-        kernels.differs(lambda s=sequences: check_cell(cell, (5, 9, 33), s, dtype, None, kernels.MUTATION))
+        kernels.differs(lambda s=sequences: check_cell(cell, (5, 9, 33), s, dtype, None, mutation=kernels.MUTATION))
 
 
 @each_isa
@@ -158,24 +134,20 @@ def test_cell_twins_by_differences(cell: str, rng: np.random.Generator) -> None:
     (a, ta), (c, v_c) = tangent.normal(rng, shape, 2, "float64"), tangent.normal(rng, shape[-1:], 2, "float64")
     U, V = tangent.normal(rng, (shape[-1], units), 2, "float64")
     dh, tdh = tangent.normal(rng, (rows, steps, units), 2, "float64")
+    k = (rng.random((rows, steps, 1)) < 0.3) * 1.0  # steps that are skipped
+    first, bias = rng.standard_normal((rows, units)), [v_c] if cell == "gru" else []
 
-    def forward(a: Array, U: Array, c: Array) -> tuple[Array, ...]:
-        return reference.simple_rnn_forward(a, U) if cell == "simple_rnn" else reference.gru_forward(a, U, c)
+    def forward(a: Array, U: Array, c: Array) -> list[Array]:
+        return recurrent.twin_forward(cell, a, U, c, k, first)
 
     def backward(dh: Array, a: Array, U: Array, c: Array) -> Array:
-        _, *saved = forward(a, U, c)
-        if cell == "simple_rnn":
-            return reference.simple_rnn_backward(dh, saved[0], U)
-        return np.stack(reference.gru_backward(dh, *saved, U))
+        return np.concatenate(recurrent.twin_backward(cell, dh, forward(a, U, c)[1:], U, k), axis=2)
 
     _, *saved = forward(a, U, c)
-    if cell == "simple_rnn":
-        th, tprevious = reference.simple_rnn_tangent_forward(ta, *saved, U, V)
-        tangents = [th, th, tprevious]
-        got = reference.simple_rnn_tangent_backward(tdh, dh, saved[0], th, U, V)
-    else:
-        tangents = list(reference.gru_tangent_forward(ta, *saved, U, V, v_c))
-        got = np.stack(reference.gru_tangent_backward(tdh, dh, *saved, *tangents[1:], U, V))
+    tangents = getattr(reference, f"{cell}_tangent_forward")(ta, *saved, U, V, *bias, k)
+    read = [*recurrent.read_backward(cell, saved), *recurrent.read_backward(cell, tangents[1:])]
+    got = getattr(reference, f"{cell}_tangent_backward")(tdh, dh, *read, U, V, k)
+    got = got if cell == "simple_rnn" else np.concatenate(got, axis=2)
     near: dict[str, float] = {"rtol": 1e-6, "atol": 1e-8}
     for i, mine in enumerate(tangents):
         want = tangent.derivative(lambda *values, i=i: forward(*values)[i], (a, U, c), (ta, V, v_c))
@@ -190,6 +162,12 @@ PLACES: dict[str, Callable[[Any], list[nn.Layer]]] = {
     "alone": lambda cell: [cell(3, return_sequences=True)],
     "on the data": lambda cell: [cell(5), nn.Dense(3)],
     "stacked": lambda cell: [cell(5, return_sequences=True), nn.Tanh(), cell(4, return_sequences=True), cell(3)],
+    "masked": lambda cell: [nn.Masking(), cell(5, return_sequences=True), nn.Tanh(), cell(3)],
+    "both directions": lambda cell: [
+        nn.Masking(),
+        nn.Bidirectional(cell(3, return_sequences=True)),
+        nn.Bidirectional(cell(2), merge="mean"),
+    ],
     "behind others": lambda cell: [nn.InstanceNorm(affine=True), nn.SiLU(), cell(5), nn.WeightNorm(nn.Dense(3))],
 }
 each_place = pytest.mark.parametrize("place", PLACES)
@@ -198,7 +176,9 @@ each_place = pytest.mark.parametrize("place", PLACES)
 def problem(cell: str, place: str, rng: np.random.Generator, rows: int = ROWS) -> tuple[nn.Sequential, Array, Array]:
     model = nn.Sequential(PLACES[place](CELLS[cell]), input_shape=(6, 2), dtype="float64")
     model.parameters[...] = rng.normal(0, 0.6, model.parameters.size)
-    return model, rng.standard_normal((rows, 6, 2)), rng.standard_normal((rows, *model.output_shape))
+    X = rng.standard_normal((rows, 6, 2))
+    X[rng.random((rows, 6)) < 0.3] = 0  # steps that `Masking` skips
+    return model, X, rng.standard_normal((rows, *model.output_shape))
 
 
 @each_place
@@ -223,25 +203,36 @@ def test_products_against_torch(cell: str, place: str, rng: np.random.Generator,
     v = rng.standard_normal(model.parameters.size)
     tX, ty, theta = torch.tensor(X), torch.tensor(y), torch.tensor(model.parameters.copy())
 
-    def unrolled(layer: Any, x: Any, W: Any, U: Any, b: Any, c: Any = None) -> Any:
+    def unrolled(layer: Any, x: Any, mask: Any, order: int, W: Any, U: Any, b: Any, c: Any = None) -> Any:
         h, states = torch.zeros(len(x), layer.units, dtype=torch.float64), []
-        for t in range(x.shape[1]):
-            a = x[:, t] @ W.T + b
-            if c is None:
+        for t in range(x.shape[1])[::order]:
+            a, before = x[:, t] @ W.T + b, h
+            if isinstance(layer, nn.SimpleRNN):
                 h = torch.tanh(a + h @ U.T)
+            elif c is None:
+                (a_r, a_z, a_n), (U_r, U_z, U_n) = a.chunk(3, 1), U.chunk(3)
+                r, z = torch.sigmoid(a_r + h @ U_r.T), torch.sigmoid(a_z + h @ U_z.T)
+                h = (1 - z) * torch.tanh(a_n + (r * h) @ U_n.T) + z * h
             else:
                 (a_r, a_z, a_n), (p_r, p_z, q) = a.chunk(3, 1), (h @ U.T + c).chunk(3, 1)
                 z = torch.sigmoid(a_z + p_z)
                 h = (1 - z) * torch.tanh(a_n + torch.sigmoid(a_r + p_r) * q) + z * h
+            h = torch.where(mask[:, t, None], h, before)
             states.append(h)
-        return torch.stack(states, 1) if layer.return_sequences else h
+        return torch.stack(states[::order], 1) if layer.return_sequences else h
 
     def outputs(theta: Any) -> Any:
-        h = tX
+        h, mask = tX, torch.ones(tX.shape[:2], dtype=torch.bool)
         for layer in model.layers:
             own = [theta[p.offset : p.offset + p.size].reshape(p.shape) for p in layer.parameters.values()]
             if isinstance(layer, (nn.SimpleRNN, nn.GRU)):
-                h = unrolled(layer, h, *own)
+                h = unrolled(layer, h, mask, 1, *own)
+            elif isinstance(layer, nn.Masking):
+                mask = (h != 0).any(2)
+            elif isinstance(layer, nn.Bidirectional):
+                half = len(own) // 2
+                both = [unrolled(layer.layer, h, mask, order, *own[i : i + half]) for order, i in ((1, 0), (-1, half))]
+                h = torch.cat(both, -1) if layer.merge == "concat" else sum(both) / 2
             elif isinstance(layer, nn.InstanceNorm):
                 h = torch.nn.functional.instance_norm(h, weight=own[0], bias=own[1])
             elif isinstance(layer, nn.WeightNorm):
@@ -315,7 +306,7 @@ def test_second_order_training(cell: str, rng: np.random.Generator) -> None:
 def test_zoneout_is_refused(cell: str, rng: np.random.Generator) -> None:
     model = nn.Sequential([CELLS[cell](3, zoneout=0.1), nn.Dense(2)], input_shape=(4, 2))
     X, y = rng.standard_normal((5, 4, 2)), rng.standard_normal((5, 2))
-    with pytest.raises(TypeError, match=rf"layer '{cell}_1' .* cannot be differentiated twice.*zoneout"):
+    with pytest.raises(TypeError, match=rf"layer '{recurrent.NAMES[cell]}' .* cannot be differentiated twice.*zoneout"):
         model.hessian(X, y, "squared_error")
     with pytest.raises(TypeError, match="cannot be differentiated twice"):
         model.jacobian(X)

@@ -231,7 +231,8 @@ history: dict[str, str] = trainer.fit([[0.0, 0.0]], [[1.0, 1.0, 1.0]])  # error
 
 NO_TYPE = {"X", "y", "sample_weight", "bounds", "constraints", "options"}  # data, and arguments of SciPy
 CODE = {
-    "PerLayer": 'penalties={"dense_1": nn.L2(0.1)}', "WeightNorm": "layer=nn.Dense(3)", "LossMetric": "loss=nn.Huber(2.0)",
+    "PerLayer": 'penalties={"dense_1": nn.L2(0.1)}', "WeightNorm": "layer=nn.Dense(3)",
+    "Bidirectional": "layer=nn.GRU(3)", "LossMetric": "loss=nn.Huber(2.0)",
     "ConditioningMonitor": "X=[[0.5]], y=[[0.5]]",
     "Augment": "transforms=[nn.data.Shift(1)], image_shape=(4, 4)",
 }  # fmt: skip

@@ -35,7 +35,8 @@ NEEDED: dict[str, dict[str, Any]] = {  # where a class needs other values, or ar
     "ElasticNet": {"l1": 0.1, "l2": 0.2}, "PerLayer": {"penalties": {"dense_1": nn.L2(0.1)}},
     "ModelCheckpoint": {"path": "net", "monitor": "loss"}, "CSVLogger": {"path": "log.csv"},
     "MinMaxNorm": {"minimum": 0.2, "maximum": 0.5},
-    "ConditioningMonitor": {"X": X, "y": y}, "WeightNorm": {"layer": nn.Dense(3)}, "LossMetric": {"loss": losses.Huber(2.0)},
+    "ConditioningMonitor": {"X": X, "y": y}, "WeightNorm": {"layer": nn.Dense(3)},
+    "Bidirectional": {"layer": nn.GRU(3)}, "LossMetric": {"loss": losses.Huber(2.0)},
 }  # fmt: skip
 FREE = {"X", "y", "sample_weight", "bounds", "constraints", "options"}  # data, and SciPy's: checked where they are used
 CLASSES: list[type] = [

@@ -73,6 +73,15 @@ def loss_model(loss: str, width: int = 4, dtype: str = "float64") -> nn.Sequenti
     return nn.Sequential(layers, input_shape=3, dtype=dtype, seed=8)
 
 
+# Layers whose input must be sequences, or channels and positions.
+OF_SEQUENCES = (nn.SimpleRNN, nn.GRU, nn.Bidirectional, nn.Masking, nn.InstanceNorm)
+
+
+def followed(layer: nn.Layer) -> list[nn.Layer]:
+    """The layer, and if it marks steps to be skipped one that skips them."""
+    return [layer, nn.SimpleRNN(4)] if isinstance(layer, nn.Masking) else [layer]
+
+
 def input_shape(cls: type[nn.Layer]) -> tuple[int, ...]:
     """(4,), or (4, 3) for a layer that takes steps or positions."""
     try:

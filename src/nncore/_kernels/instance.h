@@ -18,6 +18,7 @@
 #include "ops/dense_direct.h"
 #include "ops/blas.h"
 #include "ops/recurrent.h"
+#include "ops/sequences.h"
 #include "ops/rows.h"
 #include "ops/csr.h"
 #include "ops/lazy.h"

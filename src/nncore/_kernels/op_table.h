@@ -42,7 +42,13 @@
 
 #define STREAM "key place"    /* of random numbers: random.h */
 #define STEPS "units inputs gap x_gap steps"
-#define CELL "units steps sequences sampled " STREAM
+#define CELL "units steps sequences sampled " STREAM " backwards?"
+#define FORWARD_CELL(name, arrays, weights)                                                                                    \
+    OP(name##_forward, "y= " arrays " product= " weights " mask? initial? last=?", CELL, "rate")                               \
+    FLOAT_OP(name##_forward_bfloat16, "y= " arrays " product= rounded= " weights " mask? initial? last=?", CELL, "rate")
+#define BACKWARD_CELL(name, deltas, arrays)                                                                                    \
+    OP(name##_backward, deltas " carry= " arrays " mask? g=?", CELL, "rate")                                                   \
+    FLOAT_OP(name##_backward_bfloat16, deltas " carry= rounded= " arrays " mask? g=?", CELL, "rate")
 #define NORM "channels length places"
 #define GROUPS "groups size share"
 #define ONLINE "W= average=? penalty=? state= signals= loss=? labels? targets weights? rates"
@@ -109,10 +115,16 @@ static const nn_entry nn_table[] = {
     OP(catch_up_crossing_all, "W= average=? last= table state bounds", "units inputs", "")
 
     /* recurrent; `new` and `gates` hold the contribution of the input on entry */
-    OP(simple_rnn_forward, "y= new= previous= product= packed_U", CELL, "rate")
-    OP(simple_rnn_backward, "delta= carry= dy new U g=?", CELL, "rate")
-    OP(gru_forward, "y= gates= q= previous= product= packed_U c", CELL, "rate")
-    OP(gru_backward, "delta= recurrent_delta= carry= dy gates q previous U g=?", CELL, "rate")
+    FORWARD_CELL(simple_rnn, "new= previous=", "packed_U")
+    BACKWARD_CELL(simple_rnn, "delta=", "dy new U")
+    FORWARD_CELL(gru, "gates= q= previous=", "packed_U c")
+    BACKWARD_CELL(gru, "delta= recurrent_delta=", "dy gates q previous U")
+    FORWARD_CELL(gru_reset_before, "gates= reset= previous=", "packed_U packed_U_n")
+    BACKWARD_CELL(gru_reset_before, "delta= delta_rz= delta_n=", "dy gates previous U U_n")
+    OP(mask_steps, "mask= x", "steps inputs", "value")
+    OP(join_rows, "y= a b", "a_width b_width steps", "")
+    OP(part_rows, "a= b= y", "a_width b_width steps", "")
+    OP(add_rows, "y= a b", "width", "factor")
     OP(dense_steps_forward, "y= x packed_W b?", STEPS, "")
     OP(dense_steps_backward_input, "dx= dy W", STEPS, "")
     OP(dense_steps_backward_weight, "dW= dy x tiles", STEPS, "")
@@ -213,11 +225,15 @@ static const nn_entry nn_table[] = {
     OP(dense_steps_tangent_forward, "ty= tx x packed_W packed_V v_b?", STEPS, "")
     OP(dense_steps_tangent_backward_input, "tdx= tdy dy W V", STEPS, "")
     OP(dense_steps_tangent_backward_weight, "tdW= tdy dy x tx tiles", STEPS, "")
-    OP(simple_rnn_tangent_forward, "ty= tnew= tprevious= product= new previous packed_U packed_V", CELL, "rate")
-    OP(simple_rnn_tangent_backward, "tdelta= carry= tdy g delta new tnew U V", CELL, "rate")
-    OP(gru_tangent_forward, "ty= tgates= tq= tprevious= product= gates q previous packed_U packed_V v_c", CELL, "rate")
+    OP(simple_rnn_tangent_forward, "ty= tnew= tprevious= product= new previous packed_U packed_V mask?", CELL, "rate")
+    OP(simple_rnn_tangent_backward, "tdelta= carry= tdy g delta new tnew U V mask?", CELL, "rate")
+    OP(gru_tangent_forward, "ty= tgates= tq= tprevious= product= gates q previous packed_U packed_V v_c mask?", CELL, "rate")
     OP(gru_tangent_backward,
-       "tdelta= trecurrent_delta= carry= tdy g recurrent_delta gates q previous tgates tq tprevious U V", CELL, "rate")
+       "tdelta= trecurrent_delta= carry= tdy g recurrent_delta gates q previous tgates tq tprevious U V mask?", CELL, "rate")
+    OP(gru_reset_before_tangent_forward,
+       "ty= tgates= treset= tprevious= product= gates reset previous packed_U packed_U_n packed_V packed_V_n mask?", CELL, "rate")
+    OP(gru_reset_before_tangent_backward,
+       "tdelta= tdelta_rz= tdelta_n= carry= tdy g delta_rz delta_n gates previous tgates tprevious U V mask?", CELL, "rate")
     OP(batch_norm_tangent_statistics, "tangents= partials counts table weight v_weight v_bias place?", NORM " constant", "")
     OP(batch_norm_tangent_forward, "ty= tx x table tangents", NORM, "")
     OP(batch_norm_tangent_backward_sums, "partials= tdy dy tx x table tangents", NORM, "")

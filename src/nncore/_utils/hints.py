@@ -58,6 +58,7 @@ _NORM = "it is BatchNorm"
 PACKAGE: dict[str, str] = {
     "Linear": "it is Dense", "BatchNorm1d": _NORM, "BatchNorm2d": _NORM, "BatchNormalization": _NORM,
     "LayerNormalization": "it is LayerNorm", "LSTM": "there are SimpleRNN and GRU", "RNN": "it is SimpleRNN",
+    "pack_padded_sequence": "pad the sequences and put Masking before the recurrent layers",
     **dict.fromkeys(("Conv1D", "Conv1d", "Conv2D", "Conv2d", "Embedding", "MaxPooling2D", "MaxPool2d"), _NO_IMAGES),
     "Flatten": "inputs of several axes are accepted: Sequential([nn.Dense(10)], input_shape=(8, 8))",
     "CrossEntropyLoss": "it is SoftmaxCrossEntropy", "MSELoss": "it is MeanSquaredError", "L1Loss": "it is MeanAbsoluteError",

@@ -84,6 +84,8 @@ class Ensemble:
         shapes = {group.template.output_shape for group in self.groups}
         if len(shapes) > 1:
             raise ValueError(f"members must have outputs of one shape, got {shown(sorted(shapes))}")
+        if carrying := [group.template for group in self.groups if group.template.batch_rows]:
+            raise ValueError(f"members must not carry states over from batch to batch, got {shown(carrying[0])}")
 
     def _of_one(self, model: Sequential, members: int) -> None:
         by_key: dict[Any, tuple[Sequential, list[int]]] = {}

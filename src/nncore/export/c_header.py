@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncore.export.c_helpers import HELPERS
-from nncore.export.calls import call_of
+from nncore.export.calls import CELLS, call_of
 from nncore.export.formulas import expression
 from nncore.export.plan import Plan
 from nncore.export.steps import Activation, Cast, Dense, Recurrent, Select, Step
@@ -86,7 +86,7 @@ class _Header:
 
     def _function(self, step: Step, helper: str, number: int, before: str) -> str:
         """The name of the function for a step, added with those that it calls if it is new."""
-        if helper in ("simple_rnn", "gru"):
+        if helper in CELLS:
             self._helper("dense", HELPERS["dense"], before)
         if helper in HELPERS:
             return self._helper(helper, HELPERS[helper], before)

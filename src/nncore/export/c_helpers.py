@@ -92,6 +92,27 @@ static inline void gru(const TYPE *W, const TYPE *b, const TYPE *U, const TYPE *
     }
 }
 """,
+    "gru_reset_before": """\
+/* as gru, but n = tanh(a_n + V (r h_(t-1))), and U and p = U h_(t-1) + c have the blocks r and z */
+static inline void gru_reset_before(const TYPE *W, const TYPE *b, const TYPE *U, const TYPE *c, const TYPE *V, const TYPE *x,
+                                    TYPE *y, TYPE *room, int steps, int inputs, int units, int sequences, TYPE keep) {
+    TYPE *a = room, *p = room + 3 * units, *reset = room + 5 * units, *previous = y;
+    for (int i = 0; i < units; i++) y[i] = 0;
+    for (int t = 0; t < steps; t++) {
+        TYPE *h = y + (sequences ? t * units : 0);
+        dense(W, b, x + t * inputs, a, 3 * units, inputs);
+        dense(U, c, previous, p, 2 * units, units);
+        for (int i = 0; i < 2 * units; i++) p[i] = 1 / (1 + EXP(-a[i] - p[i]));
+        for (int i = 0; i < units; i++) reset[i] = p[i] * previous[i];
+        dense(V, a + 2 * units, reset, a, units, units);
+        for (int i = 0; i < units; i++) {
+            const TYPE z = p[units + i];
+            h[i] = keep * previous[i] + (1 - keep) * ((1 - z) * TANH(a[i]) + z * previous[i]);
+        }
+        previous = h;
+    }
+}
+""",
     "clip": """\
 /* y = x / sqrt(1 + (x / limit)^2) */
 static inline void clip(const TYPE *x, TYPE *y, int n, TYPE limit) {

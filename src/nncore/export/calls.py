@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from nncore.export.steps import Activation, Affine, Array, Clip, Dense, Normalize, Recurrent, Select, Step, Unclip
 
-__all__ = ["Call", "call_of"]
+__all__ = ["CELLS", "Call", "call_of"]
+
+CELLS = "simple_rnn", "gru", "gru_reset_before"  # of recurrent layers, and the helpers that compute them
 
 
 class Call(NamedTuple):
@@ -41,5 +43,7 @@ def _recurrent(step: Recurrent) -> Call:
     arrays: dict[str, Any] = {
         "W": step.weight, "b": step.bias, "U": step.recurrent_weight, "c": step.recurrent_bias,
     }  # fmt: skip
+    if step.reset_weight is not None:
+        arrays["V"] = step.reset_weight
     sizes = (step.steps, step.weight.shape[1], step.units, int(step.sequences), step.keep)
     return Call(step.cell, arrays, sizes, 2 * len(step.bias))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nncore.export.calls import call_of
+from nncore.export.calls import CELLS, call_of
 from nncore.export.formulas import expression
 from nncore.export.js_helpers import HELPERS
 from nncore.export.plan import Plan
@@ -12,8 +12,8 @@ from nncore.export.text import about, numbers, wrapped
 __all__ = ["write"]
 
 ARRAYS = {"float32": "Float32Array", "float64": "Float64Array", "int64": "Int32Array"}
-CALLED = {"simple_rnn": ("dense", "recurrent"), "gru": ("dense", "recurrent"), "gelu": ("erfc",)}  # by other functions
-SIZED = {"dense", "normalize", "simple_rnn", "gru"}  # the others see the number of numbers, which comes first, from x
+CALLED = {**dict.fromkeys(CELLS, ("dense", "recurrent")), "gelu": ("erfc",)}  # by other functions
+SIZED = {"dense", "normalize", *CELLS}  # the others see the number of numbers, which comes first, from x
 PRECISION = {
     "float32": "All computation is in double precision: results differ by the rounding of the float32 model, about 1e-6.",
     "float64": "All computation is in double precision, as in the model.",

@@ -64,6 +64,15 @@ const gru = (...args) =>
     return (1 - z) * n + z * old;
   }), ...args);
 """,
+    "gru_reset_before": """\
+// r, z = s(a + p) of the first two blocks, n = tanh(a_n + V (r h)), (1 - z) n + z h, s(v) = 1 / (1 + exp(-v))
+const gru_reset_before = (W, b, U, c, V, ...rest) =>
+  recurrent((a, p, h) => {
+    const n = h.length, gate = (j) => 1 / (1 + Math.exp(-a[j] - p[j]));
+    const q = dense(V, a.slice(2 * n), h.map((old, i) => gate(i) * old), n, n);
+    return h.map((old, i) => (1 - gate(n + i)) * Math.tanh(q[i]) + gate(n + i) * old);
+  }, W, b, U, c, ...rest);
+""",
     "clip": """\
 // x / sqrt(1 + (x / limit)^2)
 const clip = (x, limit) => x.map((v) => v / Math.hypot(1, v / limit));

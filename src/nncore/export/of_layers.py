@@ -78,11 +78,25 @@ def _factor(factor: Array) -> Affine:
 
 
 def _recurrent(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
-    cell = "gru" if isinstance(layer, nl.GRU) else "simple_rnn"
-    weights = np.array(layer.weight), np.array(layer.bias), np.array(layer.recurrent_weight)
-    has = "recurrent_bias" in layer.parameters
-    recurrent_bias = np.array(layer.recurrent_bias) if has else np.zeros_like(layer.bias)
-    return [Recurrent(cell, layer.steps, layer.zoneout, layer.return_sequences, *weights, recurrent_bias)]
+    if layer.stateful:
+        raise ValueError(
+            f"model must begin at a state of 0 to be exported, got the layer {layer.name} that carries states over"
+        )
+    arrays = [np.array(layer.weight), np.array(layer.bias)]
+    U = np.array(layer.recurrent_weight)
+    if layer.kernel == "gru_reset_before":
+        arrays += [U[: 2 * layer.units], np.zeros(2 * layer.units, dtype), U[2 * layer.units :]]
+    else:
+        has = "recurrent_bias" in layer.parameters
+        arrays += [U, np.array(layer.recurrent_bias) if has else np.zeros_like(layer.bias)]
+    return [Recurrent(layer.kernel, layer.steps, layer.zoneout, layer.return_sequences, *arrays)]
+
+
+def _refused(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
+    raise TypeError(
+        f"model must have no {type(layer).__name__} layer to be exported, got {layer.name}: the steps of an exported model go "
+        "through all of a sequence once, in its order"
+    )
 
 
 STEPS: dict[type[Layer], Callable[[Any, np.dtype[Any]], list[Step]]] = {
@@ -96,4 +110,6 @@ STEPS: dict[type[Layer], Callable[[Any, np.dtype[Any]], list[Step]]] = {
     Noise: _noise,
     nl.ActivityL1: lambda layer, dtype: [],
     RecurrentLayer: _recurrent,
+    nl.Bidirectional: _refused,
+    nl.Masking: _refused,
 }

@@ -126,7 +126,7 @@ def _cell(onnx: Graph, step: Recurrent, prefix: str) -> bytes:
     body = Graph(onnx.dtype, prefix)
     before, a = f"{prefix}before", f"{prefix}a"
     p = body.op("MatMul", before, body.constant(step.recurrent_weight.T))
-    new = CELLS[step.cell](body, a, body.op("Add", p, body.constant(step.recurrent_bias)), before, step.units)
+    new = CELLS[step.cell](body, a, body.op("Add", p, body.constant(step.recurrent_bias)), before, step)
     if step.keep:
         new = body.op("Add", body.op("Mul", step.keep, before), body.op("Mul", 1 - step.keep, new))
     ends = [body.op("Identity", new, output=f"{prefix}{name}") for name in ("state", "output")]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from nncore.export.steps import Recurrent
+
 __all__ = ["ACTIVATIONS", "CELLS"]
 
 # The `Graph` has a method op(name, *inputs, **attributes); inputs that are numbers become constants.
@@ -55,20 +57,32 @@ ACTIVATIONS: dict[str, Callable[..., str]] = {
 }
 
 
-def _simple_rnn(g: Any, a: str, p: str, h: str, units: int) -> str:
+def _block(g: Any, name: str, number: int, units: int) -> str:
+    """The columns of one gate."""
+    ends = (g.constant([units * (number + end)], "int64") for end in (0, 1))
+    return str(g.op("Slice", name, *ends, g.constant([1], "int64")))
+
+
+def _simple_rnn(g: Any, a: str, p: str, h: str, step: Recurrent) -> str:
     return str(g.op("Tanh", g.op("Add", a, p)))
 
 
-def _gru(g: Any, a: str, p: str, h: str, units: int) -> str:
+def _gru(g: Any, a: str, p: str, h: str, step: Recurrent) -> str:
     """r, z = sigmoid(a + p) of the first two blocks, n = tanh(a + r p) of the third; (1 − z) n + z h."""
-
-    def block(name: str, number: int) -> str:
-        ends = (g.constant([units * (number + end)], "int64") for end in (0, 1))
-        return str(g.op("Slice", name, *ends, g.constant([1], "int64")))
-
-    r, z = (g.op("Sigmoid", g.op("Add", block(a, number), block(p, number))) for number in (0, 1))
-    n = g.op("Tanh", g.op("Add", block(a, 2), g.op("Mul", r, block(p, 2))))
+    r, z = (g.op("Sigmoid", g.op("Add", _block(g, a, i, step.units), _block(g, p, i, step.units))) for i in (0, 1))
+    n = g.op("Tanh", g.op("Add", _block(g, a, 2, step.units), g.op("Mul", r, _block(g, p, 2, step.units))))
     return str(g.op("Add", g.op("Mul", g.op("Sub", 1.0, z), n), g.op("Mul", z, h)))
 
 
-CELLS: dict[str, Callable[[Any, str, str, str, int], str]] = {"simple_rnn": _simple_rnn, "gru": _gru}
+def _gru_reset_before(g: Any, a: str, p: str, h: str, step: Recurrent) -> str:
+    """r, z = sigmoid(a + p) of the first two blocks, n = tanh(a + V (r h)) of the third; (1 − z) n + z h."""
+    assert step.reset_weight is not None
+    r, z = (g.op("Sigmoid", g.op("Add", _block(g, a, i, step.units), _block(g, p, i, step.units))) for i in (0, 1))
+    q = g.op("MatMul", g.op("Mul", r, h), g.constant(step.reset_weight.T))
+    n = g.op("Tanh", g.op("Add", _block(g, a, 2, step.units), q))
+    return str(g.op("Add", g.op("Mul", g.op("Sub", 1.0, z), n), g.op("Mul", z, h)))
+
+
+CELLS: dict[str, Callable[[Any, str, str, str, Recurrent], str]] = {
+    "simple_rnn": _simple_rnn, "gru": _gru, "gru_reset_before": _gru_reset_before,
+}  # fmt: skip

@@ -98,6 +98,7 @@ def _recurrent(step: Recurrent, constant: Any) -> list[str]:
         f"h = np.zeros((len(h), {step.units}), h.dtype)",
         f"for t in range({step.steps}):",
         f"    a, p = x[:, t] @ {W}.T + {b}, h @ {U}.T + {c}",
+        *([f"    V = {constant('V', step.reset_weight)}"] if step.reset_weight is not None else []),
         *CELLS[step.cell],
         f"    h = {step.keep!r} * h + {1 - step.keep!r} * new" if step.keep else "    h = new",
         "    states.append(h)",
@@ -111,5 +112,10 @@ CELLS = {
         "    (a_r, a_z, a_n), (p_r, p_z, p_n) = np.split(a, 3, axis=1), np.split(p, 3, axis=1)",
         "    r, z = 0.5 + 0.5 * np.tanh(0.5 * (a_r + p_r)), 0.5 + 0.5 * np.tanh(0.5 * (a_z + p_z))",
         "    new = (1 - z) * np.tanh(a_n + r * p_n) + z * h",
+    ],
+    "gru_reset_before": [
+        "    (a_r, a_z, a_n), (p_r, p_z) = np.split(a, 3, axis=1), np.split(p, 2, axis=1)",
+        "    r, z = 0.5 + 0.5 * np.tanh(0.5 * (a_r + p_r)), 0.5 + 0.5 * np.tanh(0.5 * (a_z + p_z))",
+        "    new = (1 - z) * np.tanh(a_n + (r * h) @ V.T) + z * h",
     ],
 }

@@ -86,6 +86,7 @@ class Recurrent(NamedTuple):
 
     ``cell`` "simple_rnn": new(a, p) = tanh(a + p).
     ``cell`` "gru": r, z = sigmoid(a + p) of the first two blocks, n = tanh(a + r p) of the third, new = (1 − z) n + z h_{t−1}.
+    ``cell`` "gru_reset_before": n = tanh(a + V (r h_{t−1})), and U has the first two blocks alone; the rest as "gru".
     """
 
     cell: str
@@ -94,8 +95,9 @@ class Recurrent(NamedTuple):
     sequences: bool
     weight: Array  # W (gates · units, inputs)
     bias: Array
-    recurrent_weight: Array  # U (gates · units, units)
+    recurrent_weight: Array  # U, as many rows as c has
     recurrent_bias: Array  # c
+    reset_weight: Array | None = None  # V (units, units)
 
     @property
     def units(self) -> int:

@@ -7,6 +7,8 @@ from nncore.layers.base import *
 from nncore.layers.dense import *
 from nncore.layers.sparse_dense import *
 from nncore.layers.recurrent import *
+from nncore.layers.bidirectional import *
+from nncore.layers.masking import *
 from nncore.layers.activity import *
 from nncore.layers.activations import *
 from nncore.layers.scale import *

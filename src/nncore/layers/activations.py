@@ -33,6 +33,7 @@ class Activation(Layer):
 
     kernel: ClassVar[str]
     options: ClassVar[tuple[str, ...]] = ()
+    takes_mask = True
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         y = tape.signal(str(self.name), self.output_shape)

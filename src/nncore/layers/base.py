@@ -79,6 +79,8 @@ class Layer(Configured):
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
     - ``x`` and ``dy`` are read-only, and their memory is reused for the next batch: copy values to keep them.
     - Type checkers take any name that is read for an array; to assign to ``layer.scale`` from outside, annotate it.
+    - ``takes_mask = True`` in the class lets it stand between `Masking` and a recurrent layer: right for a layer that computes
+      each number from that number alone.
     - ``config()`` returns the arguments of the constructor, for a file of the model: by default those that are kept as
       attributes of the same name.
 
@@ -110,6 +112,7 @@ class Layer(Configured):
     output_shape: Fixed[tuple[int, ...]] = Fixed()
     reads_sparse = False  # whether it takes the rows of a sparse matrix as they are: then it is the first layer
     penalizes_activity = False  # whether it adds to the loss of each example
+    takes_mask = False  # whether it may follow `Masking`: it skips steps, or each number of y depends on that number of x only
     _own: str = ""  # an argument that may differ between members of an ensemble which share a program: see `_own_array`
     assignable: tuple[str, ...] = ()  # arguments that may be reassigned though the layer is in a model
 
@@ -235,6 +238,11 @@ class Layer(Configured):
     def batch_dependent(self) -> bool:
         """Whether, in training, a row's output depends on the other rows, so that a batch cannot be cut in chunks."""
         return False
+
+    @property
+    def batch_rows(self) -> int | None:
+        """The number of rows that every batch must have, if any."""
+        return None
 
     @property
     def held(self) -> int:

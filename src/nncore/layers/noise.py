@@ -31,6 +31,7 @@ class Noise(Layer):
     kernel: ClassVar[str]
     constants: ClassVar[tuple[float, ...]]
     strength: ClassVar[str]  # the name of the argument that is 0 if there is no noise
+    takes_mask = True
     needs_backward = True  # otherwise ∂l/∂x = ∂l/∂y
 
     def emit(self, tape: Tape, x: Signal) -> Signal:

@@ -33,6 +33,7 @@ class Scale(Layer):
     array([[ 2., 30.]], dtype=float32)
     """
 
+    takes_mask = True
     weight: Array
     weight_grad: Array
 

@@ -14,9 +14,12 @@ from nncore._messages import shown
 from nncore._utils.arrays import Array, returned
 from nncore._utils.hints import warn
 from nncore.initializers import Zeros
-from nncore.layers import Layer
+from nncore.layers import Layer, Masking
 
-__all__ = ["check_layers", "checked_compute_dtype", "checked_shape", "declare", "draw", "name_layers", "place_arrays"]
+__all__ = [
+    "check_layers", "check_sequences", "checked_compute_dtype", "checked_shape", "declare", "draw", "name_layers",
+    "place_arrays",
+]  # fmt: skip
 
 
 def checked_compute_dtype(compute_dtype: Any, dtype: np.dtype[Any]) -> str:
@@ -76,6 +79,23 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
         own["parameters"], size = _with_offsets(layer.parameters, size)
         own["states"], kept = _with_offsets(layer.states, kept)
     return size, kept
+
+
+def check_sequences(layers: Sequence[Layer]) -> None:
+    """Raise if a layer would read steps that are to be skipped, or layers carry over states of different numbers of rows."""
+    if len(rows := {layer.batch_rows for layer in layers} - {None}) > 1:
+        raise ValueError(f"layers must be stateful for the same number of rows, got {sorted(rows)}")  # type: ignore[type-var]
+    masking: Layer | None = None
+    for layer in layers:
+        if isinstance(layer, Masking):
+            masking = layer
+        elif masking and not layer.takes_mask:
+            raise ValueError(
+                f"layer {layer.name} must not read the steps that {masking.name} marks to be skipped: take a recurrent layer "
+                f"without return_sequences before it, or {masking.name} away"
+            )
+        elif len(layer.output_shape) != 2:  # the last state
+            masking = None
 
 
 def _with_offsets(arrays: Mapping[str, Any], first: int) -> tuple[Mapping[str, Any], int]:

@@ -91,6 +91,7 @@ class Network(Sealed):
         layout.check_layers(self.layers)
         layout.name_layers(self.layers)
         size, kept = layout.declare(self.layers, self.input_shape)
+        layout.check_sequences(self.layers)
         self.output_shape: tuple[int, ...] = self.layers[-1].output_shape
         for name, numbers in zip(VECTORS, (size, size, kept), strict=True):
             if name not in vars(self):  # a copy has them already
@@ -321,10 +322,20 @@ class Network(Sealed):
         """The properties of all layers that determine which ops they record."""
         return tuple([layer.variant for layer in self.layers])
 
+    @property
+    def batch_rows(self) -> int | None:
+        """The number of rows that every batch must have, if any."""
+        return next((layer.batch_rows for layer in self.layers if layer.batch_rows), None)
+
     def check_batches(self, rows: int, batch: int, *, training: bool, hint: str = "") -> None:
         """Raise if a layer cannot work on the smallest batch that this number of rows gives."""
         smallest = rows % batch or batch
         for layer in self.layers:
+            if layer.batch_rows and not smallest == batch == layer.batch_rows:
+                raise ValueError(
+                    f"layer {layer.name}, with stateful={layer.batch_rows}, needs batches of {layer.batch_rows} rows, whose "
+                    f"states it carries over: got {rows} rows in batches of {batch}{hint}"
+                )
             if smallest < layer.smallest_batch(training):
                 last = f"the last batch of {rows} rows in batches of {batch} has" if rows > batch else "the batch has"
                 raise ValueError(
@@ -349,7 +360,8 @@ class Network(Sealed):
         """
         rows = self.input_rows(X, empty=not flag("training", training))
         # a power of two, so that few programs serve all numbers of rows
-        capacity = len(rows) if training else min(1 << (len(rows) - 1).bit_length(), self._most_forward_rows)
+        some = self.batch_rows or min(1 << (len(rows) - 1).bit_length(), self._most_forward_rows)
+        capacity = len(rows) if training else some
         return self._passes(rows, 1, capacity, training, training, step)[0]
 
     def predict(self, X: Any) -> Array:
@@ -385,6 +397,8 @@ class Network(Sealed):
         ((4, 1), True)
         """
         rows = self.input_rows(X, empty=True)
+        if self.batch_rows:
+            raise ValueError("predict_samples needs a model that carries no states over: one sample would continue the other")
         capacity = min(1 << (len(rows) - 1).bit_length(), FORWARD_ROWS)
         outputs = self._passes(rows, count("samples", samples), capacity, False, True, step)
         return self._in_target_units(outputs)

@@ -42,9 +42,9 @@ class Sequential(Network):
         With ``"bfloat16"`` the operands of matrix products are rounded to 8 bits of precision (Kalamkar et al. 2019), and
         their sums, θ, gradients, the optimizer's state and all else stay float32: up to twice as fast on processors with
         AVX512-BF16, and slower on others (`show_config` says which this is), with the same bits. It holds for the products of
-        `Dense`, `WeightNorm` and the layers with noise on weights, and of the input in recurrent layers, where W has at least
-        64 rows and columns: smaller ones would not be faster. Curvature and `check_gradients` do not round. Default: ``dtype``.
-        See :doc:`/guide/precision`.
+        `Dense`, `WeightNorm` and the layers with noise on weights, and in recurrent layers for those of the input and, in every
+        step, of the state, where the weight has at least 64 rows and columns: smaller ones would not be faster. Curvature and
+        `check_gradients` do not round. Default: ``dtype``. See :doc:`/guide/precision`.
     seed : int
         Seed of the initial weights and of random layers. The same seed gives the same bits.
 
@@ -271,10 +271,11 @@ class Sequential(Network):
         Raises
         ------
         TypeError
-            For a layer or a scaler that is not nncore's own: only their Python code knows what they compute.
+            For a layer or a scaler that is not nncore's own: only their Python code knows what they compute. For `Masking` and
+            `Bidirectional`, which the formats do not have yet.
         ValueError
-            For another suffix, parameters that are not finite, and a batch normalization that takes the statistics of the
-            rows predicted together.
+            For another suffix, parameters that are not finite, a batch normalization that takes the statistics of the rows
+            predicted together, and recurrent layers that carry states over.
 
         Examples
         --------

@@ -48,6 +48,7 @@ class Signal:
     grad: Array | None  # (capacity, width); None where nothing needs it
     tangent: Array | None = None  # R{value}, its derivative along a direction in θ; None where it does not depend on θ
     grad_tangent: Array | None = None  # R{grad}
+    mask: Array | None = None  # (capacity, steps) of sequences: 0 where recurrent layers skip the step; None: they skip none
 
     @property
     def width(self) -> int:

@@ -77,6 +77,8 @@ class ModelTape:
         x, tape = self.output, self.tape
         tape.begin_layer(f"{layer.name}, {following.name}" if following else str(layer.name))
         self.output = y = layer.emit_fused(tape, x, following) if following else layer.emit(tape, x)
+        if layer.takes_mask and y.mask is None and y.shape == x.shape:
+            y.mask = x.mask
         depends = x.tangent is not None or layer.parameters
         if isinstance(tape, TangentTape) and (tape.random or (y.tangent is None and depends)):
             raise TypeError(

@@ -330,7 +330,7 @@ class BaseTrainer(OwnsArrays, Sealed):
 
         With ``ranks`` each of them takes a share of the rows.
         """
-        capacity = min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
+        capacity = self.model.batch_rows or min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
         self.model.check_batches(len(data), min(capacity, len(data)), training=False)
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)

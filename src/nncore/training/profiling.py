@@ -44,7 +44,10 @@ FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
     ),
     **dict.fromkeys(["dense_forward_direct", "dense_forward_narrow"], lambda rows, size: 2 * rows * size[0] * size[1]),
     **dict.fromkeys(["simple_rnn_forward", "simple_rnn_backward"], lambda rows, size: 2 * rows * size[1] * size[0] ** 2),
-    **dict.fromkeys(["gru_forward", "gru_backward"], lambda rows, size: 6 * rows * size[1] * size[0] ** 2),  # three gates
+    **dict.fromkeys(
+        [f"{cell}_{part}" for cell in ("gru", "gru_reset_before") for part in ("forward", "backward")],
+        lambda rows, size: 6 * rows * size[1] * size[0] ** 2,  # three gates
+    ),
 }  # fmt: skip
 
 # How often an op passes over each of its arrays, if not once; arrays beyond the list count once. A gather reads as many rows

@@ -545,6 +545,14 @@ class Trainer(BaseTrainer):
 
     # --- inside
 
+    def _check_order(self, sampler: Sampler, accumulate: int) -> None:
+        """Raise unless batch follows on batch as the data do: layers carry states over."""
+        kept = f"for a model that carries states over from batch to batch (stateful={self.model.batch_rows})"
+        if not isinstance(sampler, samplers.Sequential):
+            raise ValueError(f"fit needs shuffle=False {kept}, got the sampler {shown(sampler)}")
+        if accumulate > 1:
+            raise ValueError(f"accumulate must be 1 {kept}, got {accumulate}; a distributed fit accumulates its shards")
+
     def _batch_steps(self, data: Dataset, n: int) -> BatchSteps | None:
         """Steps on all n examples of such data at once; the last call's, if they would be the same. None without such steps."""
         asked = n, data.kinds, self._loss, self._regularizer, self._clip, assignments.number
@@ -575,6 +583,9 @@ class Trainer(BaseTrainer):
         whole = min(part * accumulate, len(data)) if ranks else part  # rows of a batch, of which a rank has some shards
         dropped = len(data) % whole if last_batch == "drop" else 0
         self._check_optimizer(len(data), min(part * accumulate, len(data) - dropped))
+        if self.model.batch_rows:
+            self._check_order(sampler, accumulate)
+            self.model.check_batches(len(data) - dropped, part, training=True)
         if not isinstance(self.optimizer, GradientOptimizer):
             from nncore.training.full_batch import FullBatchLoop  # only now: it needs more of SciPy
 

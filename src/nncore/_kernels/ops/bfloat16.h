@@ -171,6 +171,3 @@ static void NAME(op_dense_backward_weight_bfloat16)(const nn_op *op, const nn_co
         }
     }
 }
-#undef HALF
-#undef PAIR
-#undef PAIRS

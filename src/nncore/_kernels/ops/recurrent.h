@@ -1,32 +1,50 @@
-/* Recurrent layers: x (rows, steps, inputs), row-major; the state before the first step is 0.
+/* Recurrent layers: x (rows, steps, inputs), row-major.
  *
  * A block of rows goes through all steps on one thread.  The contribution of the input to all steps, a = x W^T + b, is one product
  * over the (row, step) pairs, computed before (dense_steps_forward); dx, dW, db and dU are computed likewise afterwards, from the
  * delta that the backward pass stores for every (row, step).  Only the product with U is computed step by step.
  *
- *     previous (rows, steps, units)   h_{t-1} of each step: 0, h_1, h_2, ...
+ *     previous (rows, steps, units)   h_{t-1} of each step: the initial state, which is 0 without `initial`, h_1, h_2, ...
  *     y                               h_t of every step (rows, steps, units), or of the last one (rows, units)
+ *     last (batch, units) or NULL     gets the last state; it may be the array `initial`
  *     carry (rows, 2, units)          the gradient of h_{t-1}: through the cell, and past it
  *     g (rows, steps, units) or NULL  the gradient of every h_t, for recurrent_tangents.h
+ *     mask (rows, steps) or NULL      where it is 0, the step is skipped: h_t = h_{t-1}, and its delta is 0
+ *
+ * `backwards`, the last step is the first: t and h_t keep their place in the arrays.
  *
  * Zoneout (Krueger et al. 2016): with k from {0, 1}, P(k = 1) = rate, drawn for each row, step and unit,
  *     h_t = k h_{t-1} + (1 - k) new_t;    outside training k = rate, its mean. */
 
 typedef struct {
     int64_t units, steps, begin;    /* begin: number of the block's first row in the batch, of which this may be a part */
-    int sequences, sampled;         /* whether y holds every step; whether k is drawn */
+    int sequences, sampled, backwards;    /* whether y holds every step; whether k is drawn; whether the last step is the first */
     real rate;
     uint32_t threshold;             /* k = 1 if the random number is below it */
     nn_stream stream;
+    const real *mask;
+#if REAL_IS_FLOAT
+    PAIR *rounded;                  /* room for one step's operand of bfloat16 products; NULL: products are in float */
+#endif
 } NAME(recurrence);
 
-/* sizes: units, steps, sequences, sampled, key, place; constants: rate */
-static NAME(recurrence) NAME(recurrence_of)(const nn_op *op, const nn_context *context, int64_t begin) {
+/* sizes: units, steps, sequences, sampled, key, place, backwards; constants: rate; array number `mask` is the mask */
+static NAME(recurrence) NAME(recurrence_of)(const nn_op *op, const nn_context *context, int64_t begin, int mask) {
     const double rate = op->constant[0];
+    const real *masks = op->array[mask];
     return (NAME(recurrence)){
-        .units = op->size[0], .steps = op->size[1], .begin = context->first_row + begin, .sequences = (int)op->size[2], .sampled = (int)op->size[3],
-        .rate = (real)rate, .threshold = (uint32_t)(rate * 4294967296.0), .stream = nn_stream_of(op, context, 4),
+        .units = op->size[0], .steps = op->size[1], .begin = context->first_row + begin, .sequences = (int)op->size[2],
+        .sampled = (int)op->size[3], .backwards = (int)op->size[6], .rate = (real)rate,
+        .threshold = (uint32_t)(rate * 4294967296.0), .stream = nn_stream_of(op, context, 4),
+        .mask = masks ? masks + begin * op->size[1] : NULL,
     };
+}
+
+/* The place of step number s, from 0 */
+NN_INLINE int64_t NAME(place_of)(const NAME(recurrence) *r, int64_t s) { return r->backwards ? r->steps - 1 - s : s; }
+
+NN_INLINE int NAME(skipped)(const NAME(recurrence) *r, int64_t row, int64_t t) {
+    return r->mask && r->mask[row * r->steps + t] == 0;
 }
 
 /* k of n units from `unit` on.  The address of a random number (random.h) is the element of a (rows, steps, units) array, so that
@@ -48,21 +66,30 @@ static void NAME(zoneout_keep)(real *restrict k, const NAME(recurrence) *r, int6
 
 enum { NAME(KEPT) = 64 };    /* block of k */
 
-/* h_t = k h_{t-1} + (1 - k) new_t, written to the arrays that the next step and the next layer read */
-static void NAME(leave_state)(real *restrict y, real *restrict previous, const real *restrict new, const NAME(recurrence) *r,
-                              int64_t row, int64_t t) {
+/* Where h_t is written: in y, or for the next step */
+NN_INLINE real *NAME(state_after)(real *y, real *previous, const NAME(recurrence) *r, int64_t row, int64_t t) {
     const int64_t units = r->units, here = (row * r->steps + t) * units;
-    const int last = t == r->steps - 1;
-    const real *before = previous + here;
-    real *h = last ? y + (r->sequences ? here : row * units) : previous + here + units, k[NAME(KEPT)];
-    if (r->rate == 0) memcpy(h, new, (size_t)units * sizeof(real));
-    else
-        for (int64_t u = 0; u < units; u += NAME(KEPT)) {
-            const int64_t n = units - u < NAME(KEPT) ? units - u : NAME(KEPT);
+    if (t != NAME(place_of)(r, r->steps - 1)) return previous + here + (r->backwards ? -units : units);
+    return y + (r->sequences ? here : row * units);
+}
+
+/* h = k h_{t-1} + (1 - k) h where the step is not plain: h holds new_t */
+static void NAME(keep_state)(real *restrict h, const real *restrict before, const NAME(recurrence) *r, int64_t row, int64_t t) {
+    real k[NAME(KEPT)];
+    if (NAME(skipped)(r, row, t)) memcpy(h, before, (size_t)r->units * sizeof(real));
+    else if (r->rate != 0)
+        for (int64_t u = 0; u < r->units; u += NAME(KEPT)) {
+            const int64_t n = MIN(NAME(KEPT), r->units - u);
             NAME(zoneout_keep)(k, r, row, t, u, n);
-            for (int64_t j = 0; j < n; j++) h[u + j] = k[j] * before[u + j] + (1 - k[j]) * new[u + j];
+            for (int64_t j = 0; j < n; j++) h[u + j] = k[j] * before[u + j] + (1 - k[j]) * h[u + j];
         }
-    if (r->sequences && !last) memcpy(y + here, h, (size_t)units * sizeof(real));
+}
+
+/* Makes h_t of new_t, which h, the result of `state_after`, holds; and it leaves it in y */
+NN_INLINE void NAME(leave_state)(real *y, real *h, const real *previous, const NAME(recurrence) *r, int64_t row, int64_t t) {
+    const int64_t here = (row * r->steps + t) * r->units;
+    if (r->mask || r->rate != 0) NAME(keep_state)(h, previous + here, r, row, t);
+    if (r->sequences && h != y + here) memcpy(y + here, h, (size_t)r->units * sizeof(real));
 }
 
 /* h_t = k h_{t-1} + (1 - k) new_t   =>   dnew = (1 - k) dh, past = k dh; dnew replaces the gradient through the cell */
@@ -71,11 +98,17 @@ static void NAME(enter_state)(real *restrict carry, real *restrict g, const real
     const int64_t units = r->units;
     real *restrict dnew = carry + row * 2 * units, *restrict past = dnew + units, k[NAME(KEPT)];
     for (int64_t j = 0; j < units; j++) dnew[j] += past[j];
-    if (r->sequences || t == r->steps - 1) {
+    if (r->sequences || t == NAME(place_of)(r, r->steps - 1)) {
         const real *restrict from = dy + (r->sequences ? row * r->steps + t : row) * units;
         for (int64_t j = 0; j < units; j++) dnew[j] += from[j];
     }
+    const int skipped = NAME(skipped)(r, row, t);
+    if (skipped) {
+        memcpy(past, dnew, (size_t)units * sizeof(real));
+        memset(dnew, 0, (size_t)units * sizeof(real));
+    }
     if (g) memcpy(g + (row * r->steps + t) * units, dnew, (size_t)units * sizeof(real));
+    if (skipped) return;
     if (r->rate == 0) {
         memset(past, 0, (size_t)units * sizeof(real));
         return;
@@ -90,85 +123,121 @@ static void NAME(enter_state)(real *restrict carry, real *restrict g, const real
     }
 }
 
-/* product = h_{t-1} U^T + b for one step: U (outputs, units) packed, product (rows, outputs) */
-static void NAME(recurrent_product)(real *restrict product, const real *restrict previous, const real *restrict packed,
-                                    const real *restrict b, int64_t rows, int64_t outputs, int64_t units, int64_t steps,
-                                    int64_t t) {
-    for (int64_t u = 0; u < outputs; u += PANEL) {
-        const int64_t width = MIN(PANEL, outputs - u);
-        NAME(multiply_panel)(rows, width, units, previous + t * units, steps * units, 1, packed + u * units,
-                             ROUND_UP(width, LANES), b ? b + u : NULL, product + u, outputs);
+/* The products of one step: c (rows, columns), its rows `c_row` apart, = b + a B.  a is step t of an array (rows, steps, depth); B
+ * (depth, columns) in panels, whose rows are `b_row` apart, 0: padded to whole vectors.  With `rounded`, of bfloat16 numbers. */
+static void NAME(step_product)(real *restrict c, int64_t c_row, const real *restrict a, const void *restrict panels, int64_t b_row,
+                               const real *restrict b, const NAME(recurrence) *r, int64_t rows, int64_t columns, int64_t depth,
+                               int64_t t) {
+    const int64_t a_row = r->steps * depth;
+#if REAL_IS_FLOAT
+    const int64_t pairs = HALF(depth);
+    for (int64_t i = 0; r->rounded && i < rows; i++)
+        NAME(row_to_bfloat16)((uint16_t *)(r->rounded + i * pairs), a + i * a_row + t * depth, depth);
+#endif
+    for (int64_t j = 0; j < columns; j += PANEL) {
+        const int64_t width = MIN(PANEL, columns - j);
+        const real *init = b ? b + j : NULL;
+#if REAL_IS_FLOAT
+        if (r->rounded) {
+            multiply_panel_bfloat16(rows, width, pairs, r->rounded, pairs, 1, (const PAIR *)panels + j * pairs,
+                                    ROUND_UP(width, LANES), init, c + j, c_row);
+            continue;
+        }
+#endif
+        NAME(multiply_panel)(rows, width, depth, a + t * depth, a_row, 1, (const real *)panels + (b_row ? j : j * depth),
+                             b_row ? b_row : ROUND_UP(width, LANES), init, c + j, c_row);
     }
 }
 
-/* product = h_{t-1} U^T   =>   the gradient of h_{t-1} through the cell: delta_t U; none at the first step */
-static void NAME(recurrent_carry)(real *restrict carry, const real *restrict delta, const real *restrict w, int64_t rows,
-                                  int64_t outputs, int64_t units, int64_t steps, int64_t t) {
-    for (int64_t j = 0; t > 0 && j < units; j += PANEL)
-        NAME(multiply_panel)(rows, MIN(PANEL, units - j), outputs, delta + t * outputs, steps * outputs, 1, w + j, units, NULL,
-                             carry + j, 2 * units);
+/* product = h_{t-1} U^T + b for one step: U (outputs, units) packed, product (rows, outputs) */
+static void NAME(recurrent_product)(real *restrict product, const real *restrict previous, const void *restrict packed,
+                                    const real *restrict b, const NAME(recurrence) *r, int64_t rows, int64_t outputs, int64_t t) {
+    NAME(step_product)(product, outputs, previous, packed, 0, b, r, rows, outputs, r->units, t);
 }
 
-static void NAME(clear_state)(real *previous, const NAME(recurrence) *r, int64_t rows) {
-    for (int64_t i = 0; i < rows; i++) memset(previous + i * r->steps * r->units, 0, (size_t)r->units * sizeof(real));
+/* product = h_{t-1} U^T   =>   the gradient of h_{t-1} through the cell: delta_t U, delta (rows, steps, outputs) */
+static void NAME(recurrent_carry)(real *restrict carry, const real *restrict delta, const void *restrict w,
+                                  const NAME(recurrence) *r, int64_t rows, int64_t outputs, int64_t t) {
+    NAME(step_product)(carry, 2 * r->units, delta, w, r->units, NULL, r, rows, r->units, outputs, t);
+}
+
+/* The state before the first step: a row of `initial`, a state for each row of the batch, or 0 */
+static void NAME(first_state)(real *previous, const real *initial, const NAME(recurrence) *r, int64_t rows) {
+    const int64_t units = r->units;
+    for (int64_t i = 0; i < rows; i++) {
+        real *to = previous + (i * r->steps + NAME(place_of)(r, 0)) * units;
+        if (initial) memcpy(to, initial + (r->begin + i) * units, (size_t)units * sizeof(real));
+        else memset(to, 0, (size_t)units * sizeof(real));
+    }
+}
+
+static void NAME(last_state)(real *last, real *y, real *previous, const NAME(recurrence) *r, int64_t rows) {
+    const int64_t t = NAME(place_of)(r, r->steps - 1);
+    for (int64_t i = 0; last && i < rows; i++)
+        memcpy(last + (r->begin + i) * r->units, NAME(state_after)(y, previous, r, i, t), (size_t)r->units * sizeof(real));
 }
 
 /* ---- the simple cell: new_t = tanh(a_t + U h_{t-1}) (Elman 1990) */
 
 /* `new` (rows, steps, units) holds a on entry */
 static void NAME(simple_rnn_forward)(real *restrict y, real *restrict new, real *restrict previous, real *restrict product,
-                                     const real *restrict packed, const NAME(recurrence) *r, int64_t rows) {
+                                     const void *restrict packed, const NAME(recurrence) *r, int64_t rows) {
     const int64_t units = r->units, steps = r->steps;
-    NAME(clear_state)(previous, r, rows);
-    for (int64_t t = 0; t < steps; t++) {
-        NAME(recurrent_product)(product, previous, packed, NULL, rows, units, units, steps, t);
+    for (int64_t s = 0; s < steps; s++) {
+        const int64_t t = NAME(place_of)(r, s);
+        NAME(recurrent_product)(product, previous, packed, NULL, r, rows, units, t);
         for (int64_t i = 0; i < rows; i++) {
             real *restrict a = new + (i * steps + t) * units;
             const real *restrict p = product + i * units;
-            for (int64_t j = 0; j < units; j++) a[j] = NAME(nn_tanh)(a[j] + p[j]);
-            NAME(leave_state)(y, previous, a, r, i, t);
+            real *restrict h = NAME(state_after)(y, previous, r, i, t);
+            for (int64_t j = 0; j < units; j++) h[j] = a[j] = NAME(nn_tanh)(a[j] + p[j]);
+            NAME(leave_state)(y, h, previous, r, i, t);
         }
     }
 }
 
 /* new_t = tanh(a_t + U h_{t-1})   =>   delta_t = dnew_t (1 - new_t^2), dh_{t-1} = U^T delta_t + past */
 static void NAME(simple_rnn_backward)(real *restrict delta, real *restrict carry, real *restrict g,
-                                      const real *restrict dy, const real *restrict new, const real *restrict w,
+                                      const real *restrict dy, const real *restrict new, const void *restrict w,
                                       const NAME(recurrence) *r, int64_t rows) {
     const int64_t units = r->units, steps = r->steps;
     memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
-    for (int64_t t = steps - 1; t >= 0; t--) {
+    for (int64_t s = steps - 1; s >= 0; s--) {
+        const int64_t t = NAME(place_of)(r, s);
         for (int64_t i = 0; i < rows; i++) {
             NAME(enter_state)(carry, g, dy, r, i, t);
             const real *restrict dnew = carry + i * 2 * units, *restrict h = new + (i * steps + t) * units;
             real *restrict to = delta + (i * steps + t) * units;
             for (int64_t j = 0; j < units; j++) to[j] = dnew[j] * ((1 - h[j]) * (1 + h[j]));
         }
-        NAME(recurrent_carry)(carry, delta, w, rows, units, units, steps, t);
+        if (s > 0) NAME(recurrent_carry)(carry, delta, w, r, rows, units, t);
     }
 }
 
-/* ---- the gated recurrent unit, in the form of cuDNN and PyTorch: the reset gate multiplies the product with U (Cho et al.
- * 2014 has it multiply h_{t-1}).  U h_{t-1} + c has three parts, p_r, p_z and q:
+/* ---- the gated recurrent unit, in the form of cuDNN and PyTorch: the reset gate multiplies the product with U.
+ * U h_{t-1} + c has three parts, p_r, p_z and q:
  *     r = sigmoid(a_r + p_r)    z = sigmoid(a_z + p_z)    n = tanh(a_n + r q)    new_t = (1 - z) n + z h_{t-1} */
 
 /* `gates` (rows, steps, 3 units) holds a on entry, and r, z, n on return; q (rows, steps, units) */
 static void NAME(gru_forward)(real *restrict y, real *restrict gates, real *restrict q, real *restrict previous,
-                              real *restrict product, const real *restrict packed, const real *restrict c,
+                              real *restrict product, const void *restrict packed, const real *restrict c,
                               const NAME(recurrence) *s, int64_t rows) {
     const int64_t units = s->units, steps = s->steps;
-    NAME(clear_state)(previous, s, rows);
-    for (int64_t t = 0; t < steps; t++) {
-        NAME(recurrent_product)(product, previous, packed, c, rows, 3 * units, units, steps, t);
+    for (int64_t step = 0; step < steps; step++) {
+        const int64_t t = NAME(place_of)(s, step);
+        NAME(recurrent_product)(product, previous, packed, c, s, rows, 3 * units, t);
         for (int64_t i = 0; i < rows; i++) {
             real *restrict r = gates + (i * steps + t) * 3 * units, *restrict z = r + units, *restrict n = z + units;
-            real *restrict p = product + i * 3 * units, *restrict qt = q + (i * steps + t) * units;
+            real *restrict qt = q + (i * steps + t) * units, *restrict next = NAME(state_after)(y, previous, s, i, t);
+            const real *restrict p = product + i * 3 * units, *restrict p_n = p + 2 * units;
             const real *restrict h = previous + (i * steps + t) * units;
             for (int64_t j = 0; j < 2 * units; j++) r[j] = NAME(nn_sigmoid)(r[j] + p[j]);
-            for (int64_t j = 0; j < units; j++) qt[j] = p[2 * units + j];
-            for (int64_t j = 0; j < units; j++) n[j] = NAME(nn_tanh)(n[j] + r[j] * qt[j]);
-            for (int64_t j = 0; j < units; j++) p[j] = (1 - z[j]) * n[j] + z[j] * h[j];
-            NAME(leave_state)(y, previous, p, s, i, t);
+            for (int64_t j = 0; j < units; j++) {
+                qt[j] = p_n[j];
+                n[j] = NAME(nn_tanh)(n[j] + r[j] * p_n[j]);
+                next[j] = (1 - z[j]) * n[j] + z[j] * h[j];
+            }
+            NAME(leave_state)(y, next, previous, s, i, t);
         }
     }
 }
@@ -178,10 +247,11 @@ static void NAME(gru_forward)(real *restrict y, real *restrict gates, real *rest
  * delta = (dr, dz, dn) is the gradient of a; delta_recurrent = (dr, dz, dq) that of U h_{t-1} + c */
 static void NAME(gru_backward)(real *restrict delta, real *restrict delta_recurrent, real *restrict carry,
                                real *restrict g, const real *restrict dy, const real *restrict gates, const real *restrict q,
-                               const real *restrict previous, const real *restrict w, const NAME(recurrence) *s, int64_t rows) {
+                               const real *restrict previous, const void *restrict w, const NAME(recurrence) *s, int64_t rows) {
     const int64_t units = s->units, steps = s->steps;
     memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
-    for (int64_t t = steps - 1; t >= 0; t--) {
+    for (int64_t step = steps - 1; step >= 0; step--) {
+        const int64_t t = NAME(place_of)(s, step);
         for (int64_t i = 0; i < rows; i++) {
             NAME(enter_state)(carry, g, dy, s, i, t);
             const int64_t here = (i * steps + t) * units;
@@ -200,48 +270,186 @@ static void NAME(gru_backward)(real *restrict delta, real *restrict delta_recurr
                 to_recurrent[2 * units + j] = dn * r[j];
             }
         }
-        NAME(recurrent_carry)(carry, delta_recurrent, w, rows, 3 * units, units, steps, t);
+        if (step > 0) NAME(recurrent_carry)(carry, delta_recurrent, w, s, rows, 3 * units, t);
     }
 }
 
-/* ---- the ops of both cells; sizes: units, steps, sequences, sampled, key, place; constants: rate */
+/* ---- the gated recurrent unit of Cho et al. 2014: the reset gate multiplies the state.  U has two parts, of r, z and of n:
+ *     (p_r, p_z) = U_rz h_{t-1}    r = sigmoid(a_r + p_r)    z = sigmoid(a_z + p_z)
+ *     reset = r h_{t-1}    n = tanh(a_n + U_n reset)    new_t = (1 - z) n + z h_{t-1} */
 
-/* arrays: y, new (a on entry), previous, product (rows, units), packed U */
-static void NAME(op_simple_rnn_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
-    const int64_t all = begin * r.steps * r.units;
-    NAME(simple_rnn_forward)((real *)op->array[0] + (r.sequences ? all : begin * r.units), (real *)op->array[1] + all,
-                             (real *)op->array[2] + all, (real *)op->array[3] + begin * r.units, op->array[4], &r, end - begin);
+/* `gates` (rows, steps, 3 units) holds a on entry, and r, z, n on return; reset (rows, steps, units), product (rows, 2 units) */
+static void NAME(gru_reset_before_forward)(real *restrict y, real *restrict gates, real *restrict reset, real *restrict previous,
+                                           real *restrict product, const void *restrict packed, const void *restrict packed_n,
+                                           const NAME(recurrence) *s, int64_t rows) {
+    const int64_t units = s->units, steps = s->steps;
+    for (int64_t step = 0; step < steps; step++) {
+        const int64_t t = NAME(place_of)(s, step);
+        NAME(recurrent_product)(product, previous, packed, NULL, s, rows, 2 * units, t);
+        for (int64_t i = 0; i < rows; i++) {
+            const int64_t here = (i * steps + t) * units;
+            real *restrict r = gates + 3 * here, *restrict to = reset + here;
+            const real *restrict p = product + i * 2 * units, *restrict h = previous + here;
+            for (int64_t j = 0; j < 2 * units; j++) r[j] = NAME(nn_sigmoid)(r[j] + p[j]);
+            for (int64_t j = 0; j < units; j++) to[j] = r[j] * h[j];
+        }
+        NAME(recurrent_product)(product, reset, packed_n, NULL, s, rows, units, t);
+        for (int64_t i = 0; i < rows; i++) {
+            const int64_t here = (i * steps + t) * units;
+            const real *restrict z = gates + 3 * here + units, *restrict p = product + i * units, *restrict h = previous + here;
+            real *restrict n = gates + 3 * here + 2 * units, *restrict next = NAME(state_after)(y, previous, s, i, t);
+            for (int64_t j = 0; j < units; j++) {
+                n[j] = NAME(nn_tanh)(n[j] + p[j]);
+                next[j] = (1 - z[j]) * n[j] + z[j] * h[j];
+            }
+            NAME(leave_state)(y, next, previous, s, i, t);
+        }
+    }
 }
 
-static void NAME(op_simple_rnn_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
-    const int64_t all = begin * r.steps * r.units;
-    real *g = op->array[5];
-    NAME(simple_rnn_backward)((real *)op->array[0] + all, (real *)op->array[1] + begin * 2 * r.units, g ? g + all : NULL,
-                              (const real *)op->array[2] + (r.sequences ? all : begin * r.units),
-                              (const real *)op->array[3] + all, op->array[4], &r, end - begin);
+/* new_t = (1 - z) n + z h_{t-1}, n = tanh(a_n + U_n reset), reset = r h_{t-1}   =>   of the arguments of n, z and r
+ *     dn = dnew (1 - z) (1 - n^2)    dz = dnew (h_{t-1} - n) z (1 - z)    dreset = U_n^T dn    dr = dreset h_{t-1} r (1 - r)
+ * past += z dnew + r dreset; delta = (dr, dz, dn) is the gradient of a; delta_rz = (dr, dz) and
+ * delta_n = dn are those of the products */
+static void NAME(gru_reset_before_backward)(real *restrict delta, real *restrict delta_rz, real *restrict delta_n,
+                                            real *restrict carry, real *restrict g, const real *restrict dy,
+                                            const real *restrict gates, const real *restrict previous, const void *restrict w,
+                                            const void *restrict w_n, const NAME(recurrence) *s, int64_t rows) {
+    const int64_t units = s->units, steps = s->steps;
+    memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
+    for (int64_t step = steps - 1; step >= 0; step--) {
+        const int64_t t = NAME(place_of)(s, step);
+        for (int64_t i = 0; i < rows; i++) {
+            NAME(enter_state)(carry, g, dy, s, i, t);
+            const int64_t here = (i * steps + t) * units;
+            const real *restrict dnew = carry + i * 2 * units, *restrict h = previous + here;
+            const real *restrict z = gates + 3 * here + units, *restrict n = z + units;
+            real *restrict past = carry + (i * 2 + 1) * units, *restrict to = delta + 3 * here;
+            for (int64_t j = 0; j < units; j++) {
+                const real dn = dnew[j] * (1 - z[j]) * ((1 - n[j]) * (1 + n[j]));
+                const real dz = dnew[j] * (h[j] - n[j]) * (z[j] * (1 - z[j]));
+                past[j] += dnew[j] * z[j];
+                to[units + j] = delta_rz[2 * here + units + j] = dz;
+                to[2 * units + j] = delta_n[here + j] = dn;
+            }
+        }
+        NAME(recurrent_carry)(carry, delta_n, w_n, s, rows, units, t);
+        for (int64_t i = 0; i < rows; i++) {
+            const int64_t here = (i * steps + t) * units;
+            const real *restrict dreset = carry + i * 2 * units, *restrict h = previous + here, *restrict r = gates + 3 * here;
+            real *restrict past = carry + (i * 2 + 1) * units, *restrict to = delta + 3 * here;
+            for (int64_t j = 0; j < units; j++) {
+                past[j] += dreset[j] * r[j];
+                to[j] = delta_rz[2 * here + j] = dreset[j] * h[j] * (r[j] * (1 - r[j]));
+            }
+        }
+        if (step > 0) NAME(recurrent_carry)(carry, delta_rz, w, s, rows, 2 * units, t);
+    }
 }
 
-/* arrays: y, gates (a on entry), q, previous, product (rows, 3 units), packed U, c */
-static void NAME(op_gru_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
+/* ---- the ops of all cells; sizes: units, steps, sequences, sampled, key, place, backwards; constants: rate.  Those with `half`,
+ * of bfloat16 products, have the array `rounded` after what they write, and U, or its parts, is packed for such products in
+ * backward ops too. */
+
+#define OF_STEPS(number) ((real *)op->array[number] + all)
+#define OF_GATES(number) ((real *)op->array[number] + 3 * all)
+#define OF_OUTPUT(number) ((real *)op->array[number] + (r.sequences ? all : begin * r.units))
+#define OF_ROWS(number, width) ((real *)op->array[number] + begin * (width))
+#define OF_G(number) (op->array[number] ? OF_STEPS(number) : NULL)
+#if REAL_IS_FLOAT
+#define ROUND(number, width) if (half) r.rounded = (PAIR *)op->array[number] + begin * HALF(width)
+#else
+#define ROUND(number, width) (void)half
+#endif
+
+/* arrays: y, new (a on entry), previous, product (rows, units), packed U, mask, initial, last */
+NN_INLINE void NAME(simple_rnn_forward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                           int64_t end) {
+    NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 5 + half);
     const int64_t all = begin * r.steps * r.units;
-    NAME(gru_forward)((real *)op->array[0] + (r.sequences ? all : begin * r.units), (real *)op->array[1] + 3 * all,
-                      (real *)op->array[2] + all, (real *)op->array[3] + all, (real *)op->array[4] + begin * 3 * r.units,
-                      op->array[5], op->array[6], &r, end - begin);
+    ROUND(4, r.units);
+    NAME(first_state)(OF_STEPS(2), op->array[6 + half], &r, end - begin);
+    NAME(simple_rnn_forward)(OF_OUTPUT(0), OF_STEPS(1), OF_STEPS(2), OF_ROWS(3, r.units), op->array[4 + half], &r, end - begin);
+    NAME(last_state)(op->array[7 + half], OF_OUTPUT(0), OF_STEPS(2), &r, end - begin);
 }
 
-static void NAME(op_gru_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
+/* arrays: delta, carry, dy, new, U, mask, g */
+NN_INLINE void NAME(simple_rnn_backward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                            int64_t end) {
+    NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 5 + half);
     const int64_t all = begin * r.steps * r.units;
-    real *g = op->array[8];
-    NAME(gru_backward)((real *)op->array[0] + 3 * all, (real *)op->array[1] + 3 * all,
-                       (real *)op->array[2] + begin * 2 * r.units, g ? g + all : NULL,
-                       (const real *)op->array[3] + (r.sequences ? all : begin * r.units),
-                       (const real *)op->array[4] + 3 * all, (const real *)op->array[5] + all,
-                       (const real *)op->array[6] + all, op->array[7], &r, end - begin);
+    ROUND(2, r.units);
+    NAME(simple_rnn_backward)(OF_STEPS(0), OF_ROWS(1, 2 * r.units), OF_G(6 + half), OF_OUTPUT(2 + half), OF_STEPS(3 + half),
+                              op->array[4 + half], &r, end - begin);
 }
+
+/* arrays: y, gates (a on entry), q, previous, product (rows, 3 units), packed U, c, mask, initial, last */
+NN_INLINE void NAME(gru_forward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                    int64_t end) {
+    NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 7 + half);
+    const int64_t all = begin * r.steps * r.units;
+    ROUND(5, r.units);
+    NAME(first_state)(OF_STEPS(3), op->array[8 + half], &r, end - begin);
+    NAME(gru_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), OF_ROWS(4, 3 * r.units), op->array[5 + half],
+                      op->array[6 + half], &r, end - begin);
+    NAME(last_state)(op->array[9 + half], OF_OUTPUT(0), OF_STEPS(3), &r, end - begin);
+}
+
+/* arrays: delta, delta_recurrent, carry, dy, gates, q, previous, U, mask, g */
+NN_INLINE void NAME(gru_backward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                     int64_t end) {
+    NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 8 + half);
+    const int64_t all = begin * r.steps * r.units;
+    ROUND(3, 3 * r.units);
+    NAME(gru_backward)(OF_GATES(0), OF_GATES(1), OF_ROWS(2, 2 * r.units), OF_G(9 + half), OF_OUTPUT(3 + half), OF_GATES(4 + half),
+                       OF_STEPS(5 + half), OF_STEPS(6 + half), op->array[7 + half], &r, end - begin);
+}
+
+/* arrays: y, gates (a on entry), reset, previous, product (rows, 2 units), packed U of r and z, and of n, mask, initial, last */
+NN_INLINE void NAME(gru_reset_before_forward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                                 int64_t end) {
+    NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 7 + half);
+    const int64_t all = begin * r.steps * r.units;
+    ROUND(5, r.units);
+    NAME(first_state)(OF_STEPS(3), op->array[8 + half], &r, end - begin);
+    NAME(gru_reset_before_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), OF_ROWS(4, 2 * r.units),
+                                   op->array[5 + half], op->array[6 + half], &r, end - begin);
+    NAME(last_state)(op->array[9 + half], OF_OUTPUT(0), OF_STEPS(3), &r, end - begin);
+}
+
+/* arrays: delta, delta_rz, delta_n, carry, dy, gates, previous, U of r and z, U of n, mask, g */
+NN_INLINE void NAME(gru_reset_before_backward_op)(const int half, const nn_op *op, const nn_context *context, int64_t begin,
+                                                  int64_t end) {
+    NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 9 + half);
+    const int64_t all = begin * r.steps * r.units;
+    ROUND(4, 2 * r.units);
+    NAME(gru_reset_before_backward)(OF_GATES(0), OF_STEPS(1) + all, OF_STEPS(2), OF_ROWS(3, 2 * r.units), OF_G(10 + half),
+                                    OF_OUTPUT(4 + half), OF_GATES(5 + half), OF_STEPS(6 + half), op->array[7 + half],
+                                    op->array[8 + half], &r, end - begin);
+}
+#undef ROUND
+
+#define NN_CELL_OP(name, suffix, half)                                                                                         \
+    static void NAME(op_##name##suffix)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {              \
+        NAME(name##_op)(half, op, context, begin, end);                                                                        \
+    }
+#define NN_CELL_OPS(suffix, half)                                                                                              \
+    NN_CELL_OP(simple_rnn_forward, suffix, half)                                                                               \
+    NN_CELL_OP(simple_rnn_backward, suffix, half)                                                                              \
+    NN_CELL_OP(gru_forward, suffix, half)                                                                                      \
+    NN_CELL_OP(gru_backward, suffix, half)                                                                                     \
+    NN_CELL_OP(gru_reset_before_forward, suffix, half)                                                                         \
+    NN_CELL_OP(gru_reset_before_backward, suffix, half)
+
+NN_CELL_OPS(, 0)
+#if REAL_IS_FLOAT
+NN_CELL_OPS(_bfloat16, 1)
+#undef HALF
+#undef PAIR
+#undef PAIRS
+#endif
+#undef NN_CELL_OPS
+#undef NN_CELL_OP
 
 /* ---- a dense layer at every step: dense.h, blas.h over rows * steps rows; arrays and sizes as there, and last: steps ---- */
 

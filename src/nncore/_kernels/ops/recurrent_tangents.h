@@ -1,5 +1,6 @@
 /* Pearlmutter's R-operator (tangents.h) through recurrent layers (recurrent.h), row by row and step by step as there.
- * The prefix t of an array denotes R{}: th = R{h}; V is the direction's part for U.  Without zoneout: h_t = new_t.
+ * The prefix t of an array denotes R{}: th = R{h}; V is the direction's part for U.  Without zoneout: h_t = new_t.  The initial
+ * state does not depend on the parameters.
  * Included twice, after tangents.h. */
 
 /* product = h_{t-1} U^T + c   =>   its tangent = th_{t-1} U^T + h_{t-1} V^T + v_c for one step; v_c may be NULL */
@@ -19,7 +20,7 @@ static void NAME(recurrent_tangent_product)(real *restrict product, const real *
 static void NAME(recurrent_tangent_carry)(real *restrict carry, const real *restrict tdelta, const real *restrict delta,
                                           const real *restrict w, const real *restrict v, int64_t rows, int64_t outputs,
                                           int64_t units, int64_t steps, int64_t t) {
-    for (int64_t j = 0; t > 0 && j < units; j += PANEL) {
+    for (int64_t j = 0; j < units; j += PANEL) {
         const int64_t width = MIN(PANEL, units - j), row = steps * outputs;
         NAME(multiply_panel)(rows, width, outputs, tdelta + t * outputs, row, 1, w + j, units, NULL, carry + j, 2 * units);
         NAME(add_panel)(rows, width, outputs, delta + t * outputs, row, 1, v + j, units, carry + j, 2 * units);
@@ -34,15 +35,16 @@ static void NAME(simple_rnn_tangent_forward)(real *restrict ty, real *restrict t
                                              const real *restrict packed, const real *restrict packed_v,
                                              const NAME(recurrence) *r, int64_t rows) {
     const int64_t units = r->units, steps = r->steps;
-    NAME(clear_state)(tprevious, r, rows);
-    for (int64_t t = 0; t < steps; t++) {
+    NAME(first_state)(tprevious, NULL, r, rows);
+    for (int64_t step = 0; step < steps; step++) {
+        const int64_t t = NAME(place_of)(r, step);
         NAME(recurrent_tangent_product)(product, tprevious, previous, packed, packed_v, NULL, rows, units, units, steps, t);
         for (int64_t i = 0; i < rows; i++) {
             const int64_t here = (i * steps + t) * units;
             const real *restrict p = product + i * units, *restrict h = new + here;
-            real *restrict ta = tnew + here;
-            for (int64_t j = 0; j < units; j++) ta[j] = (1 - h[j]) * (1 + h[j]) * (ta[j] + p[j]);
-            NAME(leave_state)(ty, tprevious, ta, r, i, t);
+            real *restrict ta = tnew + here, *restrict th = NAME(state_after)(ty, tprevious, r, i, t);
+            for (int64_t j = 0; j < units; j++) th[j] = ta[j] = (1 - h[j]) * (1 + h[j]) * (ta[j] + p[j]);
+            NAME(leave_state)(ty, th, tprevious, r, i, t);
         }
     }
 }
@@ -55,7 +57,8 @@ static void NAME(simple_rnn_tangent_backward)(real *restrict tdelta, real *restr
                                               const NAME(recurrence) *r, int64_t rows) {
     const int64_t units = r->units, steps = r->steps;
     memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
-    for (int64_t t = steps - 1; t >= 0; t--) {
+    for (int64_t step = steps - 1; step >= 0; step--) {
+        const int64_t t = NAME(place_of)(r, step);
         for (int64_t i = 0; i < rows; i++) {
             NAME(enter_state)(carry, NULL, tdy, r, i, t);
             const int64_t here = (i * steps + t) * units;
@@ -64,7 +67,7 @@ static void NAME(simple_rnn_tangent_backward)(real *restrict tdelta, real *restr
             real *restrict to = tdelta + here;
             for (int64_t j = 0; j < units; j++) to[j] = tg[j] * ((1 - h[j]) * (1 + h[j])) - 2 * gt[j] * h[j] * th[j];
         }
-        NAME(recurrent_tangent_carry)(carry, tdelta, delta, w, v, rows, units, units, steps, t);
+        if (step > 0) NAME(recurrent_tangent_carry)(carry, tdelta, delta, w, v, rows, units, units, steps, t);
     }
 }
 
@@ -78,21 +81,23 @@ static void NAME(gru_tangent_forward)(real *restrict ty, real *restrict tgates, 
                                       const real *restrict packed_v, const real *restrict v_c, const NAME(recurrence) *s,
                                       int64_t rows) {
     const int64_t units = s->units, steps = s->steps;
-    NAME(clear_state)(tprevious, s, rows);
-    for (int64_t t = 0; t < steps; t++) {
+    NAME(first_state)(tprevious, NULL, s, rows);
+    for (int64_t step = 0; step < steps; step++) {
+        const int64_t t = NAME(place_of)(s, step);
         NAME(recurrent_tangent_product)(product, tprevious, previous, packed, packed_v, v_c, rows, 3 * units, units, steps, t);
         for (int64_t i = 0; i < rows; i++) {
             const int64_t here = (i * steps + t) * units;
             const real *restrict r = gates + 3 * here, *restrict z = r + units, *restrict n = z + units;
             const real *restrict qt = q + here, *restrict h = previous + here, *restrict th = tprevious + here;
             real *restrict tr = tgates + 3 * here, *restrict tz = tr + units, *restrict tn = tz + units;
-            real *restrict p = product + i * 3 * units, *restrict tqt = tq + here;
+            real *restrict tqt = tq + here, *restrict next = NAME(state_after)(ty, tprevious, s, i, t);
+            const real *restrict p = product + i * 3 * units;
             for (int64_t j = 0; j < 2 * units; j++) tr[j] = r[j] * (1 - r[j]) * (tr[j] + p[j]);
             for (int64_t j = 0; j < units; j++) tqt[j] = p[2 * units + j];
             for (int64_t j = 0; j < units; j++)
                 tn[j] = (1 - n[j]) * (1 + n[j]) * (tn[j] + tr[j] * qt[j] + r[j] * tqt[j]);
-            for (int64_t j = 0; j < units; j++) p[j] = (1 - z[j]) * tn[j] + z[j] * th[j] + tz[j] * (h[j] - n[j]);
-            NAME(leave_state)(ty, tprevious, p, s, i, t);
+            for (int64_t j = 0; j < units; j++) next[j] = (1 - z[j]) * tn[j] + z[j] * th[j] + tz[j] * (h[j] - n[j]);
+            NAME(leave_state)(ty, next, tprevious, s, i, t);
         }
     }
 }
@@ -110,7 +115,8 @@ static void NAME(gru_tangent_backward)(real *restrict tdelta, real *restrict tde
                                        int64_t rows) {
     const int64_t units = s->units, steps = s->steps;
     memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
-    for (int64_t t = steps - 1; t >= 0; t--) {
+    for (int64_t step = steps - 1; step >= 0; step--) {
+        const int64_t t = NAME(place_of)(s, step);
         for (int64_t i = 0; i < rows; i++) {
             NAME(enter_state)(carry, NULL, tdy, s, i, t);
             const int64_t here = (i * steps + t) * units;
@@ -134,50 +140,155 @@ static void NAME(gru_tangent_backward)(real *restrict tdelta, real *restrict tde
                 to_recurrent[2 * units + j] = tdn * r[j] + dn * tr[j];
             }
         }
-        NAME(recurrent_tangent_carry)(carry, tdelta_recurrent, delta_recurrent, w, v, rows, 3 * units, units, steps, t);
+        if (step > 0)
+            NAME(recurrent_tangent_carry)(carry, tdelta_recurrent, delta_recurrent, w, v, rows, 3 * units, units, steps, t);
     }
 }
 
-/* ---- the ops of both cells; sizes and constants as in recurrent.h, the rate of zoneout being 0 */
+/* ---- the gated recurrent unit of Cho et al.:  (r, z) = sigmoid(a + U_rz h_{t-1})  reset = r h_{t-1}  n = tanh(a_n + U_n reset) */
 
-#define OF_STEPS(number) ((real *)op->array[number] + all)
-#define OF_GATES(number) ((real *)op->array[number] + 3 * all)
-#define OF_OUTPUT(number) ((real *)op->array[number] + (r.sequences ? all : begin * r.units))
+/* =>   tr = r (1 - r) (ta_r + tp_r),  tz likewise,  treset = tr h_{t-1} + r th_{t-1},  tn = (1 - n^2) (ta_n + tp_n),
+ *     tp_n = U_n treset + V_n reset,  tnew_t = (1 - z) tn + z th_{t-1} + tz (h_{t-1} - n) */
+static void NAME(gru_reset_before_tangent_forward)(real *restrict ty, real *restrict tgates, real *restrict treset,
+                                                   real *restrict tprevious, real *restrict product, const real *restrict gates,
+                                                   const real *restrict reset, const real *restrict previous,
+                                                   const real *const *packed, const NAME(recurrence) *s, int64_t rows) {
+    const int64_t units = s->units, steps = s->steps;
+    NAME(first_state)(tprevious, NULL, s, rows);
+    for (int64_t step = 0; step < steps; step++) {
+        const int64_t t = NAME(place_of)(s, step);
+        NAME(recurrent_tangent_product)(product, tprevious, previous, packed[0], packed[2], NULL, rows, 2 * units, units, steps, t);
+        for (int64_t i = 0; i < rows; i++) {
+            const int64_t here = (i * steps + t) * units;
+            const real *restrict r = gates + 3 * here, *restrict h = previous + here, *restrict th = tprevious + here;
+            const real *restrict p = product + i * 2 * units;
+            real *restrict tr = tgates + 3 * here, *restrict to = treset + here;
+            for (int64_t j = 0; j < 2 * units; j++) tr[j] = r[j] * (1 - r[j]) * (tr[j] + p[j]);
+            for (int64_t j = 0; j < units; j++) to[j] = tr[j] * h[j] + r[j] * th[j];
+        }
+        NAME(recurrent_tangent_product)(product, treset, reset, packed[1], packed[3], NULL, rows, units, units, steps, t);
+        for (int64_t i = 0; i < rows; i++) {
+            const int64_t here = (i * steps + t) * units;
+            const real *restrict z = gates + 3 * here + units, *restrict n = z + units;
+            const real *restrict h = previous + here, *restrict th = tprevious + here;
+            real *restrict tz = tgates + 3 * here + units, *restrict tn = tz + units;
+            real *restrict next = NAME(state_after)(ty, tprevious, s, i, t);
+            const real *restrict p = product + i * units;
+            for (int64_t j = 0; j < units; j++) tn[j] = (1 - n[j]) * (1 + n[j]) * (tn[j] + p[j]);
+            for (int64_t j = 0; j < units; j++) next[j] = (1 - z[j]) * tn[j] + z[j] * th[j] + tz[j] * (h[j] - n[j]);
+            NAME(leave_state)(ty, next, tprevious, s, i, t);
+        }
+    }
+}
 
-/* arrays: ty, tnew (ta on entry), tprevious, product (rows, units), new, previous, packed U, packed V */
+/* dreset = U_n^T dn    dr = dreset h_{t-1} r (1 - r)    past = g z + dreset r   =>   tdn and tdz as above, and
+ *     tdreset = U_n^T tdn + V_n^T dn    tpast = tg z + g tz + tdreset r + dreset tr
+ *     tdr = (tdreset h_{t-1} + dreset th_{t-1}) r (1 - r) + dreset h_{t-1} (1 - 2r) tr
+ * `dreset` (rows, units) is computed again; w and v: U and V of r and z, and of n */
+static void NAME(gru_reset_before_tangent_backward)(real *restrict tdelta, real *restrict tdelta_rz, real *restrict tdelta_n,
+                                                    real *restrict carry, real *restrict dreset, const real *restrict tdy,
+                                                    const real *restrict g, const real *restrict delta_rz,
+                                                    const real *restrict delta_n, const real *restrict gates,
+                                                    const real *restrict previous, const real *restrict tgates,
+                                                    const real *restrict tprevious, const real *restrict w,
+                                                    const real *restrict v, const NAME(recurrence) *s, int64_t rows) {
+    const int64_t units = s->units, steps = s->steps, of_n = 2 * units * units;
+    memset(carry, 0, (size_t)(rows * 2 * units) * sizeof(real));
+    for (int64_t step = steps - 1; step >= 0; step--) {
+        const int64_t t = NAME(place_of)(s, step);
+        for (int64_t i = 0; i < rows; i++) {
+            NAME(enter_state)(carry, NULL, tdy, s, i, t);
+            const int64_t here = (i * steps + t) * units;
+            const real *restrict tg = carry + i * 2 * units, *restrict gt = g + here;
+            const real *restrict h = previous + here, *restrict th = tprevious + here;
+            const real *restrict z = gates + 3 * here + units, *restrict n = z + units;
+            const real *restrict tz = tgates + 3 * here + units, *restrict tn = tz + units;
+            real *restrict past = carry + (i * 2 + 1) * units, *restrict to = tdelta + 3 * here;
+            for (int64_t j = 0; j < units; j++) {
+                const real slope = (1 - n[j]) * (1 + n[j]), open = 1 - z[j], move = h[j] - n[j], tmove = th[j] - tn[j];
+                const real tdn = (tg[j] * open - gt[j] * tz[j]) * slope - 2 * gt[j] * open * n[j] * tn[j];
+                const real tdz = (tg[j] * move + gt[j] * tmove) * (z[j] * open) + gt[j] * move * (1 - 2 * z[j]) * tz[j];
+                past[j] += tg[j] * z[j] + gt[j] * tz[j];
+                to[units + j] = tdelta_rz[2 * here + units + j] = tdz;
+                to[2 * units + j] = tdelta_n[here + j] = tdn;
+            }
+        }
+        NAME(step_product)(dreset, units, delta_n, w + of_n, units, NULL, s, rows, units, units, t);
+        NAME(recurrent_tangent_carry)(carry, tdelta_n, delta_n, w + of_n, v + of_n, rows, units, units, steps, t);
+        for (int64_t i = 0; i < rows; i++) {
+            const int64_t here = (i * steps + t) * units;
+            const real *restrict td = carry + i * 2 * units, *restrict d = dreset + i * units;
+            const real *restrict h = previous + here, *restrict th = tprevious + here;
+            const real *restrict r = gates + 3 * here, *restrict tr = tgates + 3 * here;
+            real *restrict past = carry + (i * 2 + 1) * units, *restrict to = tdelta + 3 * here;
+            for (int64_t j = 0; j < units; j++) {
+                past[j] += td[j] * r[j] + d[j] * tr[j];
+                to[j] = tdelta_rz[2 * here + j] =
+                    (td[j] * h[j] + d[j] * th[j]) * (r[j] * (1 - r[j])) + d[j] * h[j] * (1 - 2 * r[j]) * tr[j];
+            }
+        }
+        if (step > 0) NAME(recurrent_tangent_carry)(carry, tdelta_rz, delta_rz, w, v, rows, 2 * units, units, steps, t);
+    }
+}
+
+/* ---- the ops of all cells; sizes and constants as in recurrent.h, the rate of zoneout being 0 */
+
+/* arrays: ty, tnew (ta on entry), tprevious, product (rows, units), new, previous, packed U, packed V, mask */
 static void NAME(op_simple_rnn_tangent_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
+    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 8);
     const int64_t all = begin * r.steps * r.units;
-    NAME(simple_rnn_tangent_forward)(OF_OUTPUT(0), OF_STEPS(1), OF_STEPS(2), (real *)op->array[3] + begin * r.units, OF_STEPS(4),
-                                     OF_STEPS(5), op->array[6], op->array[7], &r, end - begin);
+    NAME(simple_rnn_tangent_forward)(OF_OUTPUT(0), OF_STEPS(1), OF_STEPS(2), OF_ROWS(3, r.units), OF_STEPS(4), OF_STEPS(5),
+                                     op->array[6], op->array[7], &r, end - begin);
 }
 
 static void NAME(op_simple_rnn_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
+    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 9);
     const int64_t all = begin * r.steps * r.units;
-    NAME(simple_rnn_tangent_backward)(OF_STEPS(0), (real *)op->array[1] + begin * 2 * r.units, OF_OUTPUT(2), OF_STEPS(3),
-                                      OF_STEPS(4), OF_STEPS(5), OF_STEPS(6), op->array[7], op->array[8], &r, end - begin);
+    NAME(simple_rnn_tangent_backward)(OF_STEPS(0), OF_ROWS(1, 2 * r.units), OF_OUTPUT(2), OF_STEPS(3), OF_STEPS(4), OF_STEPS(5),
+                                      OF_STEPS(6), op->array[7], op->array[8], &r, end - begin);
 }
 
-/* arrays: ty, tgates (ta on entry), tq, tprevious, product (rows, 3 units), gates, q, previous, packed U, packed V, v_c */
+/* arrays: ty, tgates (ta on entry), tq, tprevious, product (rows, 3 units), gates, q, previous, packed U, packed V, v_c, mask */
 static void NAME(op_gru_tangent_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
+    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 11);
     const int64_t all = begin * r.steps * r.units;
-    NAME(gru_tangent_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), (real *)op->array[4] + begin * 3 * r.units,
-                              OF_GATES(5), OF_STEPS(6), OF_STEPS(7), op->array[8], op->array[9], op->array[10], &r,
-                              end - begin);
+    NAME(gru_tangent_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), OF_ROWS(4, 3 * r.units), OF_GATES(5),
+                              OF_STEPS(6), OF_STEPS(7), op->array[8], op->array[9], op->array[10], &r, end - begin);
 }
 
 static void NAME(op_gru_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
-    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin);
+    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 14);
     const int64_t all = begin * r.steps * r.units;
-    NAME(gru_tangent_backward)(OF_GATES(0), OF_GATES(1), (real *)op->array[2] + begin * 2 * r.units, OF_OUTPUT(3), OF_STEPS(4),
-                               OF_GATES(5), OF_GATES(6), OF_STEPS(7), OF_STEPS(8), OF_GATES(9), OF_STEPS(10), OF_STEPS(11),
-                               op->array[12], op->array[13], &r, end - begin);
+    NAME(gru_tangent_backward)(OF_GATES(0), OF_GATES(1), OF_ROWS(2, 2 * r.units), OF_OUTPUT(3), OF_STEPS(4), OF_GATES(5),
+                               OF_GATES(6), OF_STEPS(7), OF_STEPS(8), OF_GATES(9), OF_STEPS(10), OF_STEPS(11), op->array[12],
+                               op->array[13], &r, end - begin);
+}
+
+/* arrays: ty, tgates (ta on entry), treset, tprevious, product (rows, 2 units), gates, reset, previous, packed U of r and z, of n,
+ * packed V of r and z, of n, mask */
+static void NAME(op_gru_reset_before_tangent_forward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 12);
+    const int64_t all = begin * r.steps * r.units;
+    const real *packed[] = {op->array[8], op->array[9], op->array[10], op->array[11]};
+    NAME(gru_reset_before_tangent_forward)(OF_OUTPUT(0), OF_GATES(1), OF_STEPS(2), OF_STEPS(3), OF_ROWS(4, 2 * r.units),
+                                           OF_GATES(5), OF_STEPS(6), OF_STEPS(7), packed, &r, end - begin);
+}
+
+/* arrays: tdelta, tdelta_rz, tdelta_n, carry (rows, 3, units) with room for dreset, tdy, g, delta_rz, delta_n, gates, previous,
+ * tgates, tprevious, U, V, mask */
+static void NAME(op_gru_reset_before_tangent_backward)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {
+    const NAME(recurrence) r = NAME(recurrence_of)(op, context, begin, 14);
+    const int64_t all = begin * r.steps * r.units;
+    real *carry = OF_ROWS(3, 3 * r.units);
+    NAME(gru_reset_before_tangent_backward)(OF_GATES(0), OF_STEPS(1) + all, OF_STEPS(2), carry, carry + (end - begin) * 2 * r.units,
+                                            OF_OUTPUT(4), OF_STEPS(5), OF_STEPS(6) + all, OF_STEPS(7), OF_GATES(8), OF_STEPS(9),
+                                            OF_GATES(10), OF_STEPS(11), op->array[12], op->array[13], &r, end - begin);
 }
 #undef OF_STEPS
 #undef OF_GATES
 #undef OF_OUTPUT
+#undef OF_ROWS
+#undef OF_G
 
 /* ---- a dense layer at every step: tangents.h over rows * steps rows; sizes: units, inputs, 0, 0, steps */
 
