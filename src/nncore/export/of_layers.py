@@ -79,9 +79,7 @@ def _factor(factor: Array) -> Affine:
 
 def _recurrent(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
     if layer.stateful:
-        raise ValueError(
-            f"model must begin at a state of 0 to be exported, got the layer {layer.name} that carries states over"
-        )
+        raise ValueError(f"model must begin at a state of 0 to be exported, got {layer.name}, which carries states over")
     arrays = [np.array(layer.weight), np.array(layer.bias)]
     U = np.array(layer.recurrent_weight)
     if layer.kernel == "gru_reset_before":
