@@ -512,3 +512,28 @@ def test_a_minimization_that_is_refused_changes_nothing() -> None:
 def test_what_a_terminal_would_obey_is_escaped() -> None:
     assert clipped("a\x1b[31mb\n") == "a\\x1b[31mb\\n"
     assert clipped("µ → ∞") == "µ → ∞"
+
+
+class NoFile:
+    """Has the names of a file's methods only."""
+
+    read = write = None
+
+
+def test_what_has_only_the_names_of_a_file() -> None:
+    with pytest.raises(TypeError, match="path must be a path or a file object opened for reading in binary mode, got"):
+        nn.load(NoFile())  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="path must be"):
+        nn.Sequential([nn.Dense(1)], 1).save(NoFile())  # type: ignore[arg-type]
+
+
+def test_a_monitor_that_is_no_name() -> None:
+    with pytest.raises(TypeError, match="monitor must be the name of a column, got"):
+        nn.sweep(lambda a: {"loss": a}, {"a": [1.0]}, monitor=np.zeros(2), verbose=0)  # type: ignore[arg-type]
+
+
+def test_weights_too_large_for_float64() -> None:
+    weights = np.array([np.longdouble("1e400"), 1, 1, 1])
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 1), loss="squared_error", optimizer="sgd")
+    with pytest.raises(ValueError, match="sample_weight must be"):
+        trainer.fit(np.ones((4, 1)), np.ones(4), sample_weight=weights, verbose=0)

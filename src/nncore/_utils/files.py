@@ -76,7 +76,7 @@ def content(file: Source) -> bytes:
     if isinstance(file, (str, bytes, PathLike)):
         return Path(regular(file)).read_bytes()
     try:
-        data = file.read() if hasattr(file, "read") else None
+        data = file.read() if callable(getattr(file, "read", None)) else None
     except UnicodeDecodeError:  # opened as text
         data = None
     if not isinstance(data, bytes):
@@ -113,7 +113,7 @@ def write_to(file: Target, data: bytes) -> None:
     """Write to a path or to a binary file object."""
     if isinstance(file, (str, bytes, PathLike)):
         write(file, data)
-    elif hasattr(file, "write") and not isinstance(file, io.TextIOBase):
+    elif callable(getattr(file, "write", None)) and not isinstance(file, io.TextIOBase):
         write_all(file, data)
     else:
         raise TypeError(f"path must be a path or a file object opened for writing in binary mode, got {shown(file)}")

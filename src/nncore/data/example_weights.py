@@ -25,7 +25,8 @@ def example_weights(weights: Any, n: int, argument: str = "sample_weight") -> Fl
             f"{argument} must be an array with a number for each example, got {shown(weights)}: weights by class, a mapping or "
             "'balanced', are class_weight, an argument of fit"
         )
-    array = as_numbers(weights, argument).astype(np.float64)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, which is refused
+        array = as_numbers(weights, argument).astype(np.float64)
     if array.shape != (n,):
         raise ValueError(f"{argument} must have shape ({n},), one number for each example, got {array.shape}")
     bad = np.flatnonzero(~(np.isfinite(array) & (array >= 0)))

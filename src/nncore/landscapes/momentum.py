@@ -104,7 +104,7 @@ def convergence_rate(eta_lambda: ArrayLike, mu: ArrayLike) -> Any:
     (0.5, array([0.5, 1.5]))
     """
     a, m = _pair(eta_lambda, mu)
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         square = (1 + m - a) ** 2 - 4 * m
     rate = np.where(square < 0, np.sqrt(np.maximum(m, 0)), (np.abs(1 + m - a) + np.sqrt(np.maximum(square, 0))) / 2)
     return float(rate) if rate.ndim == 0 else rate

@@ -170,6 +170,8 @@ class _Judge:
     """Which column decides, once it is known, and in which direction."""
 
     def __init__(self, monitor: str, mode: str, expected: str) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor must be the name of a column, got {shown(monitor)}")
         self._asked, self._mode, self._expected = monitor, choice("mode", mode, ("auto", "min", "max")), expected
 
     @property
