@@ -537,3 +537,20 @@ def test_weights_too_large_for_float64() -> None:
     trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 1), loss="squared_error", optimizer="sgd")
     with pytest.raises(ValueError, match="sample_weight must be"):
         trainer.fit(np.ones((4, 1)), np.ones(4), sample_weight=weights, verbose=0)
+
+
+def test_numbers_that_form_no_array() -> None:
+    model = nn.Sequential([nn.Dense(1)], 1)
+    with pytest.raises(ValueError, match=r"parameters must be an array of shape \(2,\), got"):
+        model.parameters = [[1.0], [1.0, 2.0]]  # type: ignore[assignment]
+
+
+def test_a_surface_wider_than_the_largest_number() -> None:
+    model, X = nn.Sequential([nn.Dense(1)], 1), np.ones((2, 1))
+    with pytest.raises(ValueError, match="extent must be so small that its width is finite, got"):
+        nn.landscapes.loss_surface(model, X, X, "squared_error", extent=[[-1e308, 1e308], [-1, 1]])
+
+
+def test_a_factory_that_makes_no_optimizer() -> None:
+    with pytest.raises(TypeError, match="factory must return an optimizer, got 'sgd'"):
+        nn.landscapes.search_lr(lambda lr: "sgd", nn.landscapes.Himmelblau(), np.ones((1, 2)), 5)  # type: ignore[arg-type,return-value]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.program import CACHE_LINE
+from nncore._messages import shown
 
 __all__ = [
     "Array", "OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "returned_pair",
@@ -143,7 +144,10 @@ def overwrite(name: str, array: Array, value: Any) -> None:
     """Assign to an array that others hold views of: its numbers change, the array stays."""
     if value is array:  # as after array *= 2
         return
-    given = np.asarray(value)
+    try:
+        given = np.asarray(value)
+    except ValueError as error:  # rows of different lengths, more axes than NumPy has
+        raise ValueError(f"{name} must be an array of shape {array.shape}, got {shown(value)}") from error
     if given.shape != array.shape:
         raise ValueError(f"{name} must have shape {array.shape}, got {given.shape}")
     array[...] = given

@@ -157,8 +157,11 @@ def _runs(factory: Factory, lr: float, f: Any, starts: Array, steps: int) -> Arr
     """The losses (starts, steps + 1) of a run from each start, infinite from where it diverged."""
     losses = np.full((len(starts), steps + 1), np.inf)
     for row, start in zip(losses, starts, strict=True):
+        optimizer = factory(float(lr))
+        if not hasattr(optimizer, "minimize"):
+            raise TypeError(f"factory must return an optimizer, got {shown(optimizer)}")
         try:
-            loss = factory(float(lr)).minimize(f, start, steps).loss
+            loss = optimizer.minimize(f, start, steps).loss
         except DivergenceError as error:
             loss = error.path.loss
         row[: loss.size] = loss

@@ -195,6 +195,8 @@ def loss_surface(
     if np.ndim(extent) == 0:
         extent = np.outer([number("extent", extent, above=0.0)] * 2, [-1.0, 1.0])
     limits = checked_bounds("extent", extent)
+    if np.abs(limits).max() > np.finfo(np.float64).max / 4:
+        raise ValueError(f"extent must be so small that its width is finite, got {shown(extent)}")
     a, b = np.linspace(limits[:, 0], limits[:, 1], count("points", points, 2)).T
     copy, origin = model.copy(), model.parameters.astype(np.float64)
     trainer = Trainer(copy, loss, regularizer=regularizer)
