@@ -554,3 +554,28 @@ def test_a_surface_wider_than_the_largest_number() -> None:
 def test_a_factory_that_makes_no_optimizer() -> None:
     with pytest.raises(TypeError, match="factory must return an optimizer, got 'sgd'"):
         nn.landscapes.search_lr(lambda lr: "sgd", nn.landscapes.Himmelblau(), np.ones((1, 2)), 5)  # type: ignore[arg-type,return-value]
+
+
+class WithModule(nn.SGD):
+    """Holds what cannot be copied."""
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        raise TypeError("cannot pickle 'module' object")
+
+
+def test_what_an_ensemble_cannot_copy_or_count() -> None:
+    model = nn.Ensemble(nn.Sequential([nn.Dense(1)], 1), 2)
+    trainer: Any = nn.Trainer(model, loss="squared_error", optimizer="sgd")
+    trainer.fit(np.ones((4, 1)), np.ones(4), epochs=1, verbose=0)
+    with pytest.raises(TypeError, match="number must be that of a member, got True"):
+        trainer.history.member(True)
+    with pytest.raises(TypeError, match=r"optimizer must be what copy.deepcopy can copy for each member, got .*pickle"):
+        nn.Trainer(model, loss="squared_error", optimizer=WithModule(0.1))
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_outputs_of_an_ensemble() -> None:
+    model = nn.Ensemble(nn.Sequential([nn.Dense(1)], 1, dtype="float64"), 2)
+    for member in model:
+        member.parameters = [1e300, 0.0]
+    assert not np.isfinite(model.spread([[1e300]])).any()

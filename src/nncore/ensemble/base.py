@@ -71,10 +71,19 @@ class BaseEnsembleTrainer(Sealed):
     if not TYPE_CHECKING:  # to a type checker it would allow any name
         __getattr__ = missing_method
 
+    def _differs(self, name: str, part: Any) -> bool:
+        """Whether a part of the training is another one for each member."""
+        try:
+            return of_member(partial(copy.deepcopy, part), 0, len(self.model))[1]
+        except (TypeError, RecursionError) as error:
+            raise TypeError(
+                f"{name} must be what copy.deepcopy can copy for each member, got {shown(part)}: {error}"
+            ) from error
+
     def _make_kinds(self) -> None:
         """Divide the members by what their training compiles to."""
         model, kinds = self.model, dict[Any, Kind]()
-        differing = [name for name, part in self._parts.items() if of_member(partial(copy.deepcopy, part), 0, len(model))[1]]
+        differing = [name for name, part in self._parts.items() if self._differs(name, part)]
         parts = copy.deepcopy({name: part for name, part in self._parts.items() if name not in differing})
         for member in range(len(model)):
             group, row = model._place[member]

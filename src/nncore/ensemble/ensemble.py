@@ -193,7 +193,8 @@ class Ensemble:
         array([[0.]], dtype=float32)
         """
         outputs = self.predict_members(X)
-        return np.asarray(outputs.std(axis=0, dtype=np.float64).astype(outputs.dtype))
+        with np.errstate(over="ignore", invalid="ignore"):  # as the outputs may be infinite
+            return np.asarray(outputs.std(axis=0, dtype=np.float64).astype(outputs.dtype))
 
     def member_probabilities(self, X: Any) -> Array:
         """The probabilities of the classes by each member, (members, n, classes); with one output, of class 1: (members, n, 1).

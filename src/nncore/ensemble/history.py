@@ -128,7 +128,7 @@ class EnsembleHistory:
 
     def member(self, number: int) -> History:
         """The history of one member."""
-        if not isinstance(number, (int, np.integer)):
+        if not isinstance(number, (int, np.integer)) or isinstance(number, bool):  # which would be a mask
             raise TypeError(f"number must be that of a member, got {shown(number)}")
         if not 0 <= number < self.members:
             raise IndexError(f"there is no member {shown(number)}: there are {self.members}")

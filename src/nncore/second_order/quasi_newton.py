@@ -143,8 +143,10 @@ class LBFGS(_QuasiNewton):
         super().check_state(step_count, numbers, arrays)
         kept = min(int(numbers["pairs"]), self.memory, len(arrays["s"]))
         for s, y in zip(arrays["s"][len(arrays["s"]) - kept :], arrays["y"][len(arrays["y"]) - kept :], strict=True):
-            if not (float(s @ y) > 0 and float(y @ y) > 0):
-                raise ValueError(f"state s, y must hold pairs with sᵀy > 0, got {shown(float(s @ y))}")
+            with np.errstate(over="ignore", invalid="ignore"):
+                product, square = float(s @ y), float(y @ y)
+            if not (product > 0 and square > 0):
+                raise ValueError(f"state s, y must hold pairs with sᵀy > 0, got {shown(product)}")
 
     def direction(self, g: Array) -> Array:
         kept = min(int(self.numbers["pairs"]), self.memory)
