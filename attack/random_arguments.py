@@ -56,6 +56,11 @@ def initializer(rng: np.random.Generator) -> str:
     return str(rng.choice(sorted(set(INITIALIZERS) - {"zeros", "constant"})))  # equal weights would stay equal
 
 
+def cell(rng: np.random.Generator) -> nn.Layer:
+    """A recurrent layer."""
+    return construct(rng, (nn.SimpleRNN, nn.GRU)[rng.integers(2)])
+
+
 DRAWS: dict[str, Draw | None] = {  # "argument", or "Class.argument"; None: leave the default
     "name": None, "tol": None, "bias_init": None, "nan": None, "max_cg": None, "bounds": None, "constraints": None,
     "options": None, "seed": count(0, 9), "initial_accumulator_value": between(0, 0.2),
@@ -65,7 +70,8 @@ DRAWS: dict[str, Draw | None] = {  # "argument", or "Class.argument"; None: leav
     "c": between(0, 0.3), "lam": between(0, 0.3), "strength": powers(1e-4, 0.1), "l1": powers(1e-4, 0.1),
     "l2": powers(1e-4, 0.1), "limit": powers(0.1, 3), "minimum": between(0.1, 0.5), "maximum": between(0.5, 2),
     "groups": count(1, 4), "columns": lambda rng: rng.integers(-3, 3, rng.integers(1, 9)).tolist(),
-    "layer": lambda rng: nn.Dense(size(rng), bias=bool(rng.integers(2))),
+    "layer": lambda rng: nn.Dense(size(rng), bias=bool(rng.integers(2))), "Bidirectional.layer": cell, "stateful": None,
+    "Masking.value": None,
     "weight_init": initializer, "recurrent_init": initializer, "momentum": between(0, 0.95),
     "negative_slope": between(-0.2, 0.6),
     "BatchNorm.momentum": lambda rng: None if rng.random() < 0.3 else float(rng.uniform(0.01, 1)),

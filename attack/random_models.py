@@ -104,7 +104,9 @@ def _width(rng: Random, large: bool) -> int:
 def _inputs(rng: Random, kind: str, rows: int, large: bool) -> Any:
     width = _width(rng, large)
     if kind == "steps":
-        return rng.standard_normal((rows, int(rng.integers(1, 6)), min(width, 40)))
+        X = rng.standard_normal((rows, int(rng.integers(1, 6)), min(width, 40)))
+        X[rng.random(X.shape[:2]) < rng.choice([0, 0.3])] = 0  # steps that `Masking` marks
+        return X
     X = rng.standard_normal((rows, width))
     if kind == "sparse":
         return scipy.sparse.csr_matrix(X * (rng.random(X.shape) < 0.3))
@@ -143,7 +145,7 @@ def _layers(rng: Random, kind: str, shape: tuple[int, ...], large: bool) -> list
 
 def _extended(rng: Random, layers: list[nn.Layer], shape: tuple[int, ...], cls: type, large: bool) -> list[nn.Layer]:
     width = {"units": _width(rng, large)} if large and issubclass(cls, nn.Dense) else {}
-    more = [*layers, construct(rng, cls, **width)]
+    more = [*layers, construct(rng, cls, **width), *([construct(rng, nn.GRU)] if cls is nn.Masking else [])]
     try:
         nn.Sequential([nn.layers.base.copy_unbound([layer], {})[0] for layer in [*more, nn.Dense(1)]], shape)
     except ValueError:

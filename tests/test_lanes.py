@@ -21,7 +21,7 @@ from nncore.ensemble import cohorts
 
 Array = NDArray[Any]
 ISAS = _kernels.complete_isas()
-BYTES = {"avx512": 64, "avx2": 32, "baseline": 16}
+BYTES = {"avx512bf16": 64, "avx512": 64, "avx2": 32, "baseline": 16}
 TOGETHER = [5] if BYTES[_kernels.isa_name] > 16 else [4, 1]  # how many of five members a thread takes at once
 each_isa = pytest.mark.parametrize("isa", ISAS)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -237,8 +237,12 @@ RANDOM = {"batch_renorm", *NOISE, *WEIGHT_NOISE}
 def check_layer(layer: nn.Layer, shape: tuple[int, ...], rng: np.random.Generator) -> None:
     before = nn.InstanceNorm(affine=True) if len(shape) == 2 else nn.Dense(4)
     layers = [layer, nn.Dense(2)] if layer.reads_sparse else [before, layer, nn.Dense(2)]
+    if isinstance(layer, nn.Masking):
+        layers = [layer, nn.GRU(3), nn.Dense(2)]
     model = nn.Sequential(layers, input_shape=shape, dtype="float64")
     X, y = rng.standard_normal((6, *shape)), rng.standard_normal((6, 2))
+    if isinstance(layer, nn.Masking):
+        X[:3, -1] = layer.value
     v = rng.standard_normal(model.parameters.size)
     got = model.hessian_vector_product(X, y, "squared_error", v)
     want = tangent.differences(model, lambda: model.loss_and_gradient(X, y, "squared_error")[1], v)

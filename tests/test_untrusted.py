@@ -183,7 +183,8 @@ def test_numbers_that_numpy_does_not_have(kind: str, tmp_path: Path) -> None:
     header = json.dumps({"parameters": {"dtype": kind, "shape": [3], "data_offsets": [0, 3 * size]}}).encode()
     (tmp_path / "bad").write_bytes(struct.pack("<Q", len(header)) + header + bytes(3 * size))
     for source in (tmp_path / "bad", io.BytesIO((tmp_path / "bad").read_bytes())):
-        with pytest.raises(ValueError, match="is not a safetensors file"):
+        # another library, as ml_dtypes, may give NumPy such numbers
+        with pytest.raises(ValueError, match=r"is not a safetensors file|was not written by nncore"):
             nn.load(source)
 
 

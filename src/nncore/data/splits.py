@@ -53,9 +53,9 @@ def train_validation_split(
         raise ValueError(f"stratify must be 'auto', True or False, got {shown(stratify)}{labels_go}")
     rng = generator("seed", seed)
     shape = getattr(X, "shape", None)
-    if not (shape and isinstance(shape, tuple)) and not hasattr(X, "__len__"):
+    if shape == () or (not isinstance(shape, tuple) and not hasattr(X, "__len__")):
         raise TypeError(f"X must be an array of rows, got {shown(X)}")
-    n = int(shape[0]) if isinstance(shape, tuple) and shape else len(X)
+    n = int(shape[0]) if isinstance(shape, tuple) else len(X)
     if n < 2:
         raise ValueError(f"X must have at least 2 rows to be split, got {n}")
     labels = None if y is None else _labels(y)
