@@ -44,8 +44,6 @@ __all__ = [
 TILE = MOST_PANEL, 256  # units and inputs of a tile of W: full panels; with its optimizer state it fits in L2
 LARGE_TILE = 2 * MOST_PANEL, 1024  # for W large enough for such tiles: longer streams from memory
 LARGE = 1 << 19  # weights
-
-
 COMPLETED_BY = {"avx512bf16": "avx512"}  # modules with a part of the ops, and the instruction set of the others
 
 

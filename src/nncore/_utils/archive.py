@@ -53,13 +53,7 @@ def read(path: Source) -> tuple[dict[str, Array], dict[str, Any]]:
     source = regular(path) if isinstance(path, (str, bytes, PathLike)) else content(path)
     try:
         header, arrays = _open(source)
-    except (
-        SafetensorError,
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-    ) as error:  # or what NumPy lacks
+    except (SafetensorError, *DAMAGE) as error:  # damage may be numbers and shapes that NumPy lacks
         raise ValueError(f"{named(path)} is not a safetensors file: {clipped(error)}; {OTHERS}") from error
     path = named(path)
     given = header.get("format")

@@ -56,14 +56,15 @@ class HalfProducts(Products):
         kernel = f"pack_{'large_' * (self.units * self.inputs >= PACK_LARGE_FROM)}weight_bfloat16"
         return Op("tiles", kernel, (*packed, weight, tiles.rectangles), (self.units, self.inputs), cost=cost)
 
-    def rows(self, array: Array | None, part: Pass, *, weights: int | None = None) -> Rows:
-        """The rows of an array in bfloat16, by an op of the pass ``part``: pairs along each row, and pairs of two rows."""
+    def rows(self, array: Array | None, part: Pass, *, weights: int | None = None, along: bool = True) -> Rows:
+        """The rows of an array in bfloat16, by an op of the pass ``part``: pairs along each row, and pairs of two rows, as
+        far as products read them."""
         if array is None:
             return Rows(None)
         tape, width = self.tape, array.shape[1] // self.steps
         depth, row_pairs = -(-width // 2), -(-tape.capacity * self.steps // 2)
         gap = 0 if 4 * depth % (CONFLICTING_STRIDE // 2) else CACHE_LINE // 4
-        rows = tape.arena.take((tape.capacity, self.steps * (depth + gap)), PAIR)
+        rows = tape.arena.take((tape.capacity, self.steps * (depth + gap)), PAIR) if along else None
         pairs = tape.arena.take(_kernels.packed_size(width, row_pairs), PAIR) if tape.gradients else None
         part.rows("rows_bfloat16", rows, pairs, array, sizes=(width, gap, row_pairs, self.steps))
         return Rows(rows, gap, pairs, row_pairs)

@@ -67,8 +67,10 @@ class Products:
         self.narrow = units <= NARROW_UNITS and steps == 1 and not (self.gemm or self.direct or tangents)
         self.packs = not (self.gemm or self.direct or self.narrow) or tangents  # whether any op reads the packed copy
 
-    def rows(self, array: Array | None, part: Pass, *, weights: int | None = None) -> Rows:
+    def rows(self, array: Array | None, part: Pass, *, weights: int | None = None, along: bool = True) -> Rows:
         """The same rows at a stride at which products with W, or with this many weights, read them fast.
+
+        ``along``: whether a product sums along the rows, not only over them.
 
         Rows whose distance is a multiple of 4096 bytes compete for the same few sets of a cache: those are copied one cache
         line further apart, by an op of the pass ``part``.
@@ -97,7 +99,7 @@ class Products:
         """Record y and dx; returns the op of dW, which is left to the caller."""
         x_rows = self.rows(x.value, self.tape.forward)
         self.forward(y.value, x_rows, weight, packed, bias)
-        dy_rows = self.rows(y.grad, self.tape.backward)
+        dy_rows = self.rows(y.grad, self.tape.backward, along=x.grad is not None)
         self.backward_input(x.grad, dy_rows, weight, packed)
         return self.weight_gradient(weight_grad, dy_rows, x_rows, tiles)
 

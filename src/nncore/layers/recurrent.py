@@ -191,14 +191,14 @@ class Recurrent(Layer):
     ) -> None:
         """∂l/∂x, and the gradients of W, U and the biases, sums over all rows and steps."""
         shared = [p.weight.size for p in products if p.delta is cell.delta and type(p.of) is type(of_x)]
-        delta = of_x.rows(cell.delta, tape.backward, weights=self.weight.size + sum(shared))
+        delta = of_x.rows(cell.delta, tape.backward, weights=self.weight.size + sum(shared), along=x.grad is not None)
         of_x.backward_input(x.grad, delta, self.weight, packed)
         tiles = matrix_tiles(self.parameters["weight"])
         repack = of_x.pack(packed, self.weight, tiles) if of_x.packs else None
         tape.gradient(of_x.weight_gradient(self.weight_grad, delta, x_rows, tiles), repack)
         for p in products:
-            own = delta if shared else p.of.rows(p.delta, tape.backward)
-            states = p.of.rows(p.states if tape.gradients else None, tape.backward)
+            own = delta if shared else p.of.rows(p.delta, tape.backward, along=False)
+            states = p.of.rows(p.states if tape.gradients else None, tape.backward, along=False)
             repack = p.of.pack(p.packed, p.weight, p.tiles)
             tape.gradient(p.of.weight_gradient(p.gradient, own, states, p.tiles), repack)
         for name, db in self._bias_deltas(cell.delta, [p.delta for p in products]):

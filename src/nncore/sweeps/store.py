@@ -61,10 +61,8 @@ class Store:
     """
 
     def __init__(self, path: Any, parts: Mapping[str, str]) -> None:
-        self.path, self.owner = (
-            Path(PathLike(argument="file").check(path)),
-            json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex]),
-        )
+        self.path = Path(PathLike(argument="file").check(path))
+        self.owner = json.dumps([_place(), os.getpid(), _started(os.getpid()), uuid.uuid4().hex])
         self._lock, self._closing = threading.Lock(), threading.Event()
         check_target(self.path)
         with self._naming():

@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,12 @@ RATED = 48, 64, 512  # rows, units and inputs of the product whose rate is the l
 PAIR_OF_ONES = 0x3F803F80  # two bfloat16 numbers
 MIN_COPY = 1 << 14  # bytes: the time of a smaller copy would be that of the call
 
+
+def _cell_flops(gates: int, rows: int, size: tuple[int, ...]) -> int:
+    units, steps = size[:2]
+    return 2 * gates * rows * steps * units**2
+
+
 # Floating-point operations of the matrix products in an op, from the number of rows and its sizes. Those of other ops are
 # negligible compared with the bytes they move.
 FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
@@ -43,11 +50,12 @@ FLOPS: dict[str, Callable[[int, tuple[int, ...]], int]] = {
         lambda rows, size: 2 * rows * size[0] * size[1] * (size[4:] or (1,))[0],  # units, inputs, two gaps, steps
     ),
     **dict.fromkeys(["dense_forward_direct", "dense_forward_narrow"], lambda rows, size: 2 * rows * size[0] * size[1]),
-    **dict.fromkeys(["simple_rnn_forward", "simple_rnn_backward"], lambda rows, size: 2 * rows * size[1] * size[0] ** 2),
-    **dict.fromkeys(
-        [f"{cell}_{part}" for cell in ("gru", "gru_reset_before") for part in ("forward", "backward")],
-        lambda rows, size: 6 * rows * size[1] * size[0] ** 2,  # three gates
-    ),
+    **{
+        f"{cell}_{part}{variant}": partial(_cell_flops, gates)
+        for cell, gates in (("simple_rnn", 1), ("gru", 3), ("gru_reset_before", 3))
+        for part in ("forward", "backward")
+        for variant in ("", "_bfloat16")
+    },
 }  # fmt: skip
 
 # How often an op passes over each of its arrays, if not once; arrays beyond the list count once. A gather reads as many rows
