@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import clipped, shown
 from nncore._utils.fields import count
-from nncore._utils.figures import Figure, SavePath, finish, new_figure
+from nncore._utils.figures import Figure, SavePath, finish, new_figure, quartiles
 from nncore._utils.tables import html_table
 from nncore.history import History, larger_is_better
 
@@ -184,6 +184,8 @@ class EnsembleHistory:
     def plot(self, path: SavePath = None, columns: Iterable[str] = ()) -> Figure:
         """Draw losses against the epoch: the median over the members, the range of their middle half, and each of up to 20.
 
+        A member whose training has ended counts with its last value.
+
         Parameters
         ----------
         path : path-like, optional
@@ -198,7 +200,7 @@ class EnsembleHistory:
             epochs = np.arange(1, len(values) + 1)
             if self.members <= 20:
                 ax.plot(epochs, values, color="#0072B2", alpha=0.3, linewidth=0.8)
-            low, median, high = np.nanquantile(values, (0.25, 0.5, 0.75), axis=1)
+            low, median, high = quartiles([values[:own, number] for number, own in enumerate(self.epochs)])
             ax.fill_between(epochs, low, high, color="#0072B2", alpha=0.25, linewidth=0, label="middle half of the members")
             ax.plot(epochs, median, color="#0072B2", linewidth=2, label="median")
             if np.nanmin(values) > 0 and np.nanmax(values) > 100 * np.nanmin(values):
