@@ -143,6 +143,9 @@ class EnsembleHistory:
     def best(self, column: str = "val_loss", members: int = 1, *, mode: str = "auto") -> list[int]:
         """The numbers of the members whose last value of a column is best, the best first.
 
+        Where `EarlyStopping` has put back the parameters of an earlier epoch, the last value is not that of the member:
+        ``np.nanmin(history["val_loss"], axis=0)`` is.
+
         Raises
         ------
         KeyError, ValueError

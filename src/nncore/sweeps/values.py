@@ -53,5 +53,4 @@ def label(value: Any, length: int) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.4g}"
     text = getattr(value, "__name__", None) if callable(value) else None
-    text = " ".join((text if isinstance(text, str) else str(value)).split())  # on one line
-    return clipped(text, length)
+    return clipped(text if isinstance(text, str) else value, length)
