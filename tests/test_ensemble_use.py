@@ -6,6 +6,7 @@ import copy
 import io
 import os
 import pickle
+import re
 import signal
 import threading
 import time
@@ -286,6 +287,12 @@ def test_averages_that_only_some_have() -> None:
     with pytest.raises(ValueError, match=r"optimizer must keep averages, such as .*, got SGD\(lr=0.1\) of member 1"):
         trainer.use_averages()
     assert np.array_equal(trainer.model.groups[0].parameters, before)
+
+
+def test_its_text_is_short() -> None:
+    trainer = nn.Trainer(nn.Ensemble(net(), 500), SOFTMAX, nn.SGD(nn.Each(np.linspace(0.1, 1, 500))))
+    shape = r"EnsembleTrainer\(Ensemble\(500 members, .{,300}\), loss='softmax_cross_entropy', optimizer=SGD.{,200}\)"
+    assert re.fullmatch(shape, repr(trainer))
 
 
 def test_hints() -> None:

@@ -433,6 +433,20 @@ def test_optuna() -> None:
     assert [trial.value for trial in study.trials] == pytest.approx(values, rel=1e-12)
 
 
+@pytest.mark.parametrize(("direction", "monitor"), [("minimize", "running_accuracy"), ("maximize", "running_loss")])
+def test_a_study_that_would_look_for_the_worst(direction: str, monitor: str) -> None:
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction=direction)
+    suggestions = study, {"lr": optuna.distributions.FloatDistribution(1e-3, 1, log=True)}
+    other = {"minimize": "maximize", "maximize": "minimize"}[direction]
+    with pytest.raises(ValueError, match=f"study must {other} what the sweep is judged by, .*got one that is to {direction}:"):
+        sweep(suggestions, runs=2, monitor=monitor)
+    assert all(trial.value is None for trial in study.trials)
+    mode = {"minimize": "min", "maximize": "max"}[direction]
+    assert len(sweep(suggestions, runs=2, monitor=monitor, mode=mode)) == 2
+
+
 # Files.
 
 

@@ -354,7 +354,8 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         restore_ensemble(self, path)
 
     def __repr__(self) -> str:
-        return f"EnsembleTrainer({self.model!r}, loss={self._parts['loss']!r}, optimizer={self._parts['optimizer']!r})"
+        loss, optimizer = shown(self._parts["loss"]), shown(self._parts["optimizer"])  # with values of a thousand members
+        return f"EnsembleTrainer({self.model!r}, loss={loss}, optimizer={optimizer})"
 
 
 Ensemble.trainer_class = EnsembleTrainer
