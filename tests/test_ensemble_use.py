@@ -304,6 +304,29 @@ def test_hints() -> None:
         ensemble[0:1]  # type: ignore[index]
 
 
+def test_members_are_compared_by_what_they_are() -> None:
+    """EarlyStopping puts back the best epoch: the history says which, and its values are those of the networks."""
+
+    def make() -> Any:
+        return nn.Trainer(nn.Ensemble(net(3), 4), SOFTMAX, nn.Adam(lr=nn.Each([0.3, 0.03, 0.1, 1.0])))
+
+    trainer, held_out = make(), (X[:30], Y[:30])
+    stopping = nn.EarlyStopping(patience=3)
+    history = trainer.fit(X[30:], Y[30:], epochs=12, validation_data=held_out, callbacks=[stopping], verbose=0)
+    losses = trainer.evaluate_members(*held_out)["loss"]
+    assert np.array_equal(history.now("val_loss"), losses)
+    assert not np.array_equal(history.last("val_loss"), losses)
+    assert history.best("val_loss", 4) == np.argsort(losses).tolist()
+    assert [row["kept"] for row in history.table()] == (np.nanargmin(history["val_loss"], axis=0) + 1).tolist()
+    assert [row["val_loss"] for row in history.table()] == losses.tolist()
+    trainer.save(file := io.BytesIO())
+    (other := make()).restore(io.BytesIO(file.getvalue()))
+    assert repr(other.history) == repr(history)
+    again = trainer.fit(X[30:], Y[30:], epochs=1, validation_data=held_out, verbose=0)
+    assert np.array_equal(again.now("val_loss"), again.last("val_loss"))
+    assert "kept" not in again.table()[0]
+
+
 # What fails.
 
 
