@@ -6,6 +6,7 @@ import copy
 import io
 import os
 import pickle
+import re
 import signal
 import threading
 import time
@@ -26,6 +27,10 @@ SOFTMAX = "softmax_cross_entropy"
 
 def net(seed: int = 0, outputs: int = 3, *last: nn.Layer, dtype: str = "float32") -> nn.Sequential:
     return nn.Sequential([nn.Dense(6), nn.Tanh(), nn.Dense(outputs), *last], input_shape=4, seed=seed, dtype=dtype)
+
+
+def wider(seed: int) -> nn.Sequential:
+    return nn.Sequential([nn.Dense(9), nn.ReLU(), nn.Dense(3)], input_shape=4, seed=seed)
 
 
 def trained(members: int = 4, epochs: int = 2, **kw: Any) -> nn.EnsembleTrainer:
@@ -249,6 +254,81 @@ def test_plot(tmp_path: Path) -> None:
     assert len(axes.lines) == 4
 
 
+def test_members_that_have_ended_count_in_the_plot() -> None:
+    """Or the median would jump where one stops."""
+    pytest.importorskip("matplotlib")
+    history = nn.EnsembleHistory(3)
+    history.extend(np.array([0]), {"val_loss": np.array([[9.0]])}, np.array([1]))
+    history.extend(np.array([1, 2]), {"val_loss": np.array([[2.0, 1.5, 1.25], [8.0, 7.0, 6.0]])}, np.array([3, 3]))
+    (axes,) = history.plot().axes
+    assert axes.lines[-1].get_ydata().tolist() == [8.0, 7.0, 6.0]
+
+
+@pytest.mark.parametrize("optimizer", [nn.EMA(nn.Adam(0.05), 0.9), nn.PolyakAveraging(nn.Nesterov(0.1), start=3)])
+def test_averages(optimizer: Any) -> None:
+    trainer = nn.Trainer(nn.Ensemble([net(3), net(4), wider(5)]), SOFTMAX, optimizer)
+    assert isinstance(trainer, nn.EnsembleTrainer)
+    with pytest.raises(ValueError, match="there are no averaged parameters before the first step"):
+        trainer.use_averages()
+    trainer.fit(X, Y, epochs=2, verbose=0)
+    trainer.use_averages()
+    for k, model in enumerate((net(3), net(4), wider(5))):
+        alone = nn.Trainer(model, SOFTMAX, copy.deepcopy(optimizer), seed=k)
+        alone.fit(X, Y, epochs=2, verbose=0)
+        assert not np.array_equal(trainer.model[k].parameters, model.parameters)
+        alone.use_averages()
+        assert np.array_equal(trainer.model[k].parameters, model.parameters)
+
+
+def test_averages_that_only_some_have() -> None:
+    trainer = nn.EnsembleTrainer(nn.Ensemble(net(), 2), SOFTMAX, nn.Each([nn.EMA(nn.SGD(0.1)), nn.SGD(0.1)]))
+    trainer.fit(X, Y, verbose=0)
+    before = trainer.model.groups[0].parameters.copy()
+    with pytest.raises(ValueError, match=r"optimizer must keep averages, such as .*, got SGD\(lr=0.1\) of member 1"):
+        trainer.use_averages()
+    assert np.array_equal(trainer.model.groups[0].parameters, before)
+
+
+def test_its_text_is_short() -> None:
+    trainer = nn.Trainer(nn.Ensemble(net(), 500), SOFTMAX, nn.SGD(nn.Each(np.linspace(0.1, 1, 500))))
+    shape = r"EnsembleTrainer\(Ensemble\(500 members, .{,300}\), loss='softmax_cross_entropy', optimizer=SGD.{,200}\)"
+    assert re.fullmatch(shape, repr(trainer))
+
+
+def test_hints() -> None:
+    ensemble = nn.Ensemble(net(), 2)
+    for name, message in (("fit", "a trainer does this"), ("predict_proba", r"nn\.Ensemble has probabilities\(X\)")):
+        with pytest.raises(AttributeError, match=f"Ensemble has no attribute '{name}': .*{message}"):
+            getattr(ensemble, name)
+    with pytest.raises(TypeError, match=r"got slice\(0, 1, None\): ensemble.take\(numbers\) has several"):
+        ensemble[0:1]  # type: ignore[index]
+
+
+def test_members_are_compared_by_what_they_are() -> None:
+    """EarlyStopping puts back the best epoch: the history says which, and its values are those of the networks."""
+
+    def make() -> Any:
+        return nn.Trainer(nn.Ensemble(net(3), 4), SOFTMAX, nn.Adam(lr=nn.Each([0.3, 0.03, 0.1, 1.0])))
+
+    trainer, held_out = make(), (X[:30], Y[:30])
+    stopping = nn.EarlyStopping(patience=3)
+    history = trainer.fit(X[30:], Y[30:], epochs=12, validation_data=held_out, callbacks=[stopping], verbose=0)
+    losses = trainer.evaluate_members(*held_out)["loss"]
+    assert np.array_equal(history.now("val_loss"), losses)
+    assert not np.array_equal(history.last("val_loss"), losses)
+    assert history.best("val_loss", 4) == np.argsort(losses).tolist()
+    assert [row["kept"] for row in history.table()] == (np.nanargmin(history["val_loss"], axis=0) + 1).tolist()
+    assert [row["val_loss"] for row in history.table()] == losses.tolist()
+    trainer.save(file := io.BytesIO())
+    (other := make()).restore(io.BytesIO(file.getvalue()))
+    assert repr(other.history) == repr(history)
+    stopping = nn.EarlyStopping(patience=3, restore_best=False)
+    again = trainer.fit(X[30:], Y[30:], epochs=6, validation_data=held_out, callbacks=[stopping], verbose=0)
+    assert np.array_equal(again.now("val_loss"), trainer.evaluate_members(*held_out)["loss"])
+    assert np.array_equal(again.now("val_loss"), again.last("val_loss"))
+    assert "kept" not in again.table()[0]
+
+
 # What fails.
 
 
@@ -379,7 +459,8 @@ def test_ctrl_c_leaves_whole_epochs() -> None:
 
 REFUSED: list[tuple[Any, type[Exception], str]] = [
     (lambda: nn.Ensemble(net(), 0), ValueError, "members must be a positive integer, got 0"),
-    (lambda: nn.Ensemble([]), ValueError, "at least one of them"),
+    (lambda: nn.Ensemble([]), ValueError, r"a list of at least one of them, got \[\]"),
+    (lambda: nn.Ensemble([net()], 2), ValueError, "members must be 1, the number of models, got 2"),
     (lambda: nn.Ensemble([net(), 3]), TypeError, "members must be Sequential, got 3 at position 1"),
     (lambda: nn.Ensemble("net"), TypeError, "model must be a Sequential or a list of them"),
     (lambda: nn.Ensemble([net(), net(0, 2)]), ValueError, "members must have outputs of one shape"),

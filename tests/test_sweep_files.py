@@ -732,5 +732,5 @@ def test_a_fair_comparison_with_a_file(tmp_path: Path) -> None:
         assert made == ["SGD"] * (searched + 1) + ["Adam"] * (searched + 1)
         made.clear()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fair-SGD.db", "fair-a%2Fb.db"]
-    with pytest.raises(ValueError, match="there must be a column 'acuracy' in the results"):
+    with pytest.raises(ValueError, match="measured by, got 'acuracy': of SGD there are loss"):
         nn.fair_comparison(candidates, **SMALL, measure="acuracy", **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -20,6 +21,7 @@ import scipy.stats
 
 import nncore as nn
 from nncore.sweeps import store
+from nncore.sweeps.run import Run
 from nncore.sweeps.space import parameters_of
 
 RNG = np.random.default_rng(0)
@@ -431,6 +433,20 @@ def test_optuna() -> None:
     assert [trial.value for trial in study.trials] == pytest.approx(values, rel=1e-12)
 
 
+@pytest.mark.parametrize(("direction", "monitor"), [("minimize", "running_accuracy"), ("maximize", "running_loss")])
+def test_a_study_that_would_look_for_the_worst(direction: str, monitor: str) -> None:
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(direction=direction)
+    suggestions = study, {"lr": optuna.distributions.FloatDistribution(1e-3, 1, log=True)}
+    other = {"minimize": "maximize", "maximize": "minimize"}[direction]
+    with pytest.raises(ValueError, match=f"study must {other} what the sweep is judged by, .*got one that is to {direction}:"):
+        sweep(suggestions, runs=2, monitor=monitor)
+    assert all(trial.value is None for trial in study.trials)
+    mode = {"minimize": "min", "maximize": "max"}[direction]
+    assert len(sweep(suggestions, runs=2, monitor=monitor, mode=mode)) == 2
+
+
 # Files.
 
 
@@ -617,6 +633,17 @@ def test_results_with_the_names_of_parameters() -> None:
     assert isinstance(table.to_pandas(), pandas.DataFrame)
 
 
+def test_only_columns_that_say_something() -> None:
+    """The best value is there where it is not the last, the result of a parameter's name where it is not the parameter."""
+    assert "result_lr" not in sweep({"lr": [0.1, 0.2]}, epochs=2).rows()[0]
+    assert list(sweep({"a": [1, 2]}, None, None, make=lambda a: {"a": 1, "loss": a}).rows()[1])[-2:] == ["result_a", "loss"]
+    table = curves((0, [3.0, 1.0, 2.0]), (1, [3.0, 2.0, 1.5]))
+    assert [(row["val_loss"], row["best_val_loss"]) for row in table.rows()] == [(2.0, 1.0), (1.5, 1.5)]
+    assert "best_val_loss" in repr(table)
+    assert [run.number for run in table.sorted("best_val_loss")] == [0, 1]
+    assert "best_val_loss" not in table[1:].rows()[0]
+
+
 def of_values(values: list[Any], results: list[float] | None = None) -> nn.SweepTable:
     results = [float(place) for place in range(len(values))] if results is None else results
     return sweep([{"a": value, "k": k} for k, value in enumerate(values)], None, None, make=lambda a, k: {"loss": results[k]})
@@ -660,6 +687,24 @@ def test_tables_without_results() -> None:
             draw()
 
 
+def test_the_first_error_is_told_in_full() -> None:
+    def make(a: int) -> dict[str, float]:
+        if a > 1:
+            raise ValueError(f"a long story, in several\nlines, of what is wrong with the number {a}{chr(27)}[0m")
+        return {"loss": a}
+
+    first = r"the first raised ValueError: a long story, in several\nlines, of what is wrong with the number 2\x1b[0m"
+    table = sweep({"a": [1, 2, 3]}, None, None, make=make)
+    *rows, note = repr(table).splitlines()
+    assert len(rows) == 4
+    assert note == f"2 of 3 runs failed, {first}"
+    assert first in table._repr_html_()
+    assert chr(27) not in repr(table)
+    for ask in (table[1:].best, table[1:].plot):
+        with pytest.raises(ValueError, match=re.escape(f"with a finite loss, got none: {first}")):
+            ask()
+
+
 def test_groups_over_seeds() -> None:
     values = {(1, 0): 5.0, (1, 1): 1.0, (1, 2): 3.0, (2, 0): 2.0, (2, 1): 2.5, (2, 2): math.inf}
     table = sweep({"a": [1, 2]}, None, None, make=lambda a, seed: {"loss": values[a, seed]}, seeds=3)
@@ -681,12 +726,56 @@ def test_pictures(tmp_path: Path) -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["a", "b", "loss"]
     trained = sweep({"lr": [0.1, 0.2]}, epochs=3)
     (axes,) = trained.plot(tmp_path / "curves.png", "curves").axes
-    assert len(axes.lines) == 2
+    assert len(axes.lines) == 3  # and the median of the best candidate
     with pytest.raises(ValueError, match="x and y must be parameters, a, b, got 'c'"):
         table.plot(tmp_path / "map.png", "map", x="c")
     with pytest.raises(ValueError, match="runs must have a history to draw"):
         table.plot(tmp_path / "curves.png", "curves")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "line.png", "map.png", "parallel.png"]
+
+
+def curves(*histories: tuple[int, list[float]]) -> nn.SweepTable:
+    """Runs of candidates with these losses after each epoch."""
+    return nn.SweepTable(
+        (
+            Run(number, candidate, {"a": candidate}, number, None, "finished", len(own), 1.0, {"val_loss": own[-1]},
+                nn.History.from_columns({"val_loss": np.array(own)}))
+            for number, (candidate, own) in enumerate(histories)
+        ),
+        "val_loss",
+    )  # fmt: skip
+
+
+def test_curves_show_the_best_candidate() -> None:
+    """Which is the best by the median, not the one with the best run; runs that end early count with their last loss."""
+    pytest.importorskip("matplotlib")
+    table = curves((0, [9, 0.5]), (0, [9, 9]), (0, [9, 9]), (1, [4, 3, 2]), (1, [6, 5]), (1, [8, 7, 6]), (2, [8.0]))
+    (axes,) = drawn(table, "curves").axes
+    assert axes.get_title("left") == "best: a = 1; median and quartiles of 3 runs"
+    assert axes.lines[-1].get_ydata().tolist() == [6, 5, 5]
+    ends = [(line.get_marker() == ".", len(line.get_xdata())) for line in axes.lines[:-1]]
+    assert ends == [(True, 2)] * 3 + [(False, 3), (True, 2), (False, 3), (True, 1)]
+
+
+def test_drawn_values_are_points() -> None:
+    pytest.importorskip("matplotlib")
+    places = {"x": scipy.stats.loguniform(1e-3, 1), "y": scipy.stats.uniform(0, 1)}
+    table = sweep(places, None, None, make=lambda x, y: {"loss": math.nan if y > 0.9 else x + y}, runs=30)
+    axes, bar = drawn(table).axes
+    points, best, failed = (part.get_offsets() for part in axes.collections)
+    x, y, losses = (np.array([row.get(name) for row in table.rows()]) for name in ("x", "y", "loss"))
+    there = np.isfinite(losses)
+    assert 0 < len(failed) == (~there).sum()
+    assert np.array_equal(points, np.column_stack((x, y))[there])
+    assert np.array_equal(axes.collections[0].get_array(), losses[there])
+    assert best.tolist() == [[x[np.nanargmin(losses)], y[np.nanargmin(losses)]]]
+    assert (axes.get_xscale(), axes.get_yscale(), bar.get_ylabel()) == ("log", "linear", "loss")
+    assert len(drawn(table_of([5.0, 4.0, 3.0, 1.0, 6.0, 2.0])).axes) == 1  # a grid is a map
+    other = [("low", 1.0), ("high", 2.0), ("low", 3.0), ("middle", 4.0)]
+    texts = sweep([{"y": y, "x": x} for y, x in other], None, None, make=lambda x, y: {"loss": x})
+    axes = drawn(texts, "points", x="x", y="y").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["high", "low", "middle"]
+    assert axes.collections[0].get_offsets().tolist() == [[1.0, 1.0], [2.0, 0.0], [3.0, 1.0], [4.0, 2.0]]
 
 
 def drawn(table: nn.SweepTable, *what: Any, **parameters: Any) -> Any:
@@ -785,6 +874,19 @@ def test_final_runs_of_a_comparison_have_their_own_parameters() -> None:
     assert np.isfinite(found.results("tanh")).all()
 
 
+class Constant:
+    """An estimator."""
+
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+    def fit(self, X: Any, y: Any, epochs: int = 1, validation_split: float = 0) -> Constant:
+        return self
+
+    def score(self, X: Any, y: Any) -> float:
+        return float((y == self.value).mean())
+
+
 def test_fair_comparisons_that_are_none() -> None:
     good: dict[str, Any] = {"test": (XV, YV), "budget": 2, "validation_split": 0.3, "verbose": 0}
     with pytest.raises(ValueError, match="the space of a must have 3 sets of parameters, the budget, got 2"):
@@ -793,6 +895,9 @@ def test_fair_comparisons_that_are_none() -> None:
         nn.fair_comparison({"a": candidate(nn.Adam, [0.1, 0.2])}, X, Y, test=(XV, YV), budget=2)
     with pytest.raises(RuntimeError, match="no run of a came to a result: raised"):
         nn.fair_comparison({"a": (lambda lr, seed: None, {"lr": [1, 2]})}, X, Y, **good)
+    score = {"a": candidate(nn.Adam, [0.1, 0.2]), "b": (lambda c, seed: Constant(c), {"c": [0, 1]})}
+    with pytest.raises(ValueError, match="measured by, got 'loss': of b there are score"):
+        nn.fair_comparison(score, X, Y, **good | {"epochs": 1})
     with pytest.raises(ValueError, match="candidates must be a mapping"):
         nn.fair_comparison({}, X, Y, **good)
 

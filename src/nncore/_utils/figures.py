@@ -24,7 +24,7 @@ else:  # matplotlib is imported where something is drawn
 
 __all__ = [
     "COLORS", "Axes", "Figure", "SavePath", "check_axes", "checked_bounds", "finish", "legend", "loss_axis", "new_figure",
-    "one_axes",
+    "one_axes", "quartiles",
 ]  # fmt: skip
 
 SavePath = str | os.PathLike[str] | None
@@ -97,6 +97,22 @@ def checked_bounds(name: str, value: ArrayLike) -> NDArray[np.float64]:
     if bounds.shape != (2, 2) or not (np.isfinite(bounds).all() and (bounds[:, 0] < bounds[:, 1]).all()):
         raise ValueError(f"{name} must be two pairs of a lowest and a highest number, got {shown(value)}")
     return bounds
+
+
+def quartiles(curves: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
+    """Lower quartile, median and upper quartile of curves at each place, (3, length of the longest).
+
+    A curve that has ended counts with its last number, so that the median does not jump where one ends.
+
+    >>> quartiles([np.array([1.0, 2.0]), np.array([3.0]), np.array([5.0, 4.0])])[1]
+    array([3., 3.])
+    """
+    length = max(map(len, curves))
+    table = np.array([np.pad(curve, (0, length - len(curve)), "edge") for curve in curves if len(curve)])
+    table[~np.isfinite(table)] = np.nan
+    there, found = np.isfinite(table).any(axis=0), np.full((3, length), np.nan)
+    found[:, there] = np.nanquantile(table[:, there], (0.25, 0.5, 0.75), axis=0)
+    return found
 
 
 def loss_axis(ax: Axes, curves: Sequence[NDArray[np.float64]]) -> None:

@@ -80,8 +80,9 @@ METHODS: dict[str, str] = {
     "evaluate": f"{_TRAINER}.evaluate(X, y)", "fit": f"{_TRAINER}.fit(X, y)", "fit_generator": f"{_TRAINER}.partial_fit(X, y)",
     "partial_fit": f"{_TRAINER}.partial_fit(X, y)", "train_on_batch": f"{_TRAINER}.partial_fit(X, y)",
     "predict": "the model does this: trainer.model.predict(X)", "score": f"{_TRAINER}.evaluate(X, y) has loss and metrics",
-    "predict_proba": "predict returns what the last layer does: nn.Softmax or nn.Sigmoid makes probabilities of it",
-    "predict_classes": "predict(X).argmax(axis=1) are the classes",
+    "predict_proba": "predict returns what the last layer does: nn.Softmax or nn.Sigmoid makes probabilities of it; "
+    "nn.Ensemble has probabilities(X)",
+    "predict_classes": "predict(X).argmax(axis=1) are the classes, of nn.Ensemble vote(X)",
     "get_weights": "they are model.parameters, or an array of a layer such as model['dense_1'].weight",
     "set_weights": "assign to model.parameters, or to an array of a layer such as model['dense_1'].weight",
     **dict.fromkeys(("load_weights", "load_state_dict"), "nn.load(path, into=model) does this, nn.load(path) makes a model"),

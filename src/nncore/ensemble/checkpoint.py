@@ -49,7 +49,7 @@ def save_trainer(trainer: BaseEnsembleTrainer, path: Target) -> None:
             "optimizer_of": [numbers[id(optimizer)] for optimizer in trainer._optimizers],
             **_numbered("first", [plain(config) for config in trainer._first_configs]),
             "columns": [*columns], "columns_of": [[columns[name] for name in own] for own in history._names],
-            "epochs": history.epochs.tolist(), "ended": history.ended,
+            "epochs": history.epochs.tolist(), "kept": history.kept.tolist(), "ended": history.ended,
             "levels": [kind.trainers[0]._levels for kind in dict.fromkeys(trainer._kind_of)],
             "losses_of": {member: last.fingerprint for member, last in trainer._last_losses.items()},
         }  # fmt: skip
@@ -108,7 +108,9 @@ def _history(about: dict[str, Any], arrays: dict[str, Array], labels: dict[str, 
         raise ValueError(f"columns must be a list of different names, got {shown(columns)}")
     values = {name: arrays[f"history.{number}"] for number, name in enumerate(columns)}
     names = [[columns[count("columns_of", number, 0, below=len(columns))] for number in own] for own in owners]
-    return EnsembleHistory.from_columns(values, names, about["epochs"], about["ended"], labels)
+    epochs = about["epochs"]
+    kept = about.get("kept", epochs)  # files of older versions do not have it
+    return EnsembleHistory.from_columns(values, names, epochs, kept, about["ended"], labels)
 
 
 def _subsets(arrays: dict[str, Array], members: int) -> list[Int64] | None:

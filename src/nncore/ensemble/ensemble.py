@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from nncore._utils.arrays import Array, several
 from nncore._utils.each import Each, of_member
 from nncore._utils.fields import choice, count
 from nncore._utils.files import Source, Target
+from nncore._utils.hints import missing_method
 from nncore.ensemble.files import load_groups, save_groups
 from nncore.ensemble.groups import Group, all_outputs, own_values
 from nncore.model import Sequential, files
@@ -115,8 +116,10 @@ class Ensemble:
         for position, model in enumerate(models):
             if not isinstance(model, Sequential):
                 raise TypeError(f"members must be Sequential, got {shown(model)} at position {position}")
-        if not models or members not in (None, len(models)):
-            raise ValueError(f"members must be {len(models)}, the number of models, at least one of them, got {members}")
+        if not models:
+            raise ValueError("model must be a Sequential or a list of at least one of them, got []")
+        if members not in (None, len(models)):
+            raise ValueError(f"members must be {len(models)}, the number of models, got {members}")
         by_key: dict[Any, list[int]] = {}
         for number, model in enumerate(models):
             by_key.setdefault(_architecture(model), []).append(number)
@@ -129,6 +132,9 @@ class Ensemble:
                     group.parameters[row], group.state[row] = models[number].parameters, models[number].state
             groups.append(group)
         self.groups = tuple(groups)
+
+    if not TYPE_CHECKING:  # to a type checker it would allow any name
+        __getattr__ = missing_method
 
     def __getstate__(self) -> dict[str, Any]:
         with self.lock:
@@ -149,7 +155,7 @@ class Ensemble:
     def __getitem__(self, number: int) -> Sequential:
         """Member ``number``, a model whose parameters are views into the ensemble's."""
         if not isinstance(number, (int, np.integer)):
-            raise TypeError(f"a member is given by its number, got {shown(number)}")
+            raise TypeError(f"a member is given by its number, got {shown(number)}: ensemble.take(numbers) has several")
         if not -len(self) <= number < len(self):
             raise IndexError(f"there is no member {number}: there are {len(self)}")
         group, row = self._place[int(number) % len(self)]

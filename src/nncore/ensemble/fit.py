@@ -14,7 +14,7 @@ from nncore._utils.arrays import Array
 from nncore._utils.each import of_member
 from nncore._utils.hints import warn
 from nncore._utils.interrupt import Interrupt
-from nncore.callbacks import Callback
+from nncore.callbacks import Callback, EarlyStopping
 from nncore.callbacks.callback_list import CallbackList
 from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.ensemble.cohorts import Cohort, Coming, Round, evaluate_members
@@ -297,6 +297,9 @@ class EnsembleCall:
         for callbacks, member in zip(self.callbacks, self.members, strict=False):
             try:
                 callbacks.train_end(member)
+                for callback in callbacks.callbacks:
+                    if isinstance(callback, EarlyStopping) and callback.restore_best and callback.best_epoch:
+                        history.kept[member.number] = callback.best_epoch
             except BaseException as error:
                 failure = failure or error
         if failure is not None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import clipped, shown
 from nncore._utils.fields import count
-from nncore._utils.figures import Figure, SavePath, finish, new_figure
+from nncore._utils.figures import Figure, SavePath, finish, new_figure, quartiles
 from nncore._utils.tables import html_table
 from nncore.history import History, larger_is_better
 
@@ -30,6 +30,8 @@ class EnsembleHistory:
     ----------
     ended : list of str
         For each member why its training ended: "finished", "stopped", "interrupted", or "diverged: …". Empty before.
+    epochs, kept : ndarray (members,)
+        The epochs of each member, and the one whose parameters it has: the last, or the best that `EarlyStopping` put back.
 
     Examples
     --------
@@ -43,7 +45,7 @@ class EnsembleHistory:
 
     def __init__(self, members: int) -> None:
         members = self.members = count("members", members)
-        self.epochs = np.zeros(members, dtype=np.int64)  # of each member
+        self.epochs, self.kept = np.zeros((2, members), dtype=np.int64)
         self.ended = [""] * members
         self.labels: dict[str, list[Any]] = {}  # columns of the table that tell members apart
         self._table: dict[str, Array] = {}  # (epochs or more, members) for each column: NaN where there is no value
@@ -51,14 +53,16 @@ class EnsembleHistory:
 
     @classmethod
     def from_columns(
-        cls, columns: Mapping[str, Array], names: Sequence[Sequence[str]], epochs: Sequence[int], ended: Sequence[str],
-        labels: Mapping[str, list[Any]],
+        cls, columns: Mapping[str, Array], names: Sequence[Sequence[str]], epochs: Sequence[int], kept: Sequence[int],
+        ended: Sequence[str], labels: Mapping[str, list[Any]],
     ) -> EnsembleHistory:  # fmt: skip
         """A history with these columns (epochs, members), of which each member has those of ``names``, in its order."""
         history = cls(len(epochs))
-        history.epochs[...], history.ended, history.labels = epochs, list(ended), dict(labels)
+        history.epochs[...], history.kept[...], history.ended, history.labels = epochs, kept, list(ended), dict(labels)
         if not len(names) == len(ended) == history.members or history.epochs.min(initial=0) < 0:
             raise ValueError(f"there must be epochs, columns and a reason of the end for each of {history.members} members")
+        if not len(kept) == history.members or (history.kept < 0).any() or (history.kept > history.epochs).any():
+            raise ValueError(f"the epoch that a member has kept must be one of its own, got {shown(kept)}")
         if not all(isinstance(text, str) for text in (*columns, *ended)) or not set().union(*names) <= set(columns):
             raise ValueError(f"columns and reasons must be texts, and the columns of the members among {shown(list(columns))}")
         for name, values in columns.items():
@@ -73,6 +77,7 @@ class EnsembleHistory:
         """Add rows: ``columns`` (members, epochs) of these members, of which each has had this many epochs."""
         self._put(numbers, self.epochs[numbers], columns, counts)
         self.epochs[numbers] += counts
+        self.kept[numbers] = self.epochs[numbers]
 
     def amend(self, number: int, values: Mapping[str, float]) -> None:
         """Set columns of the last row of a member."""
@@ -137,25 +142,34 @@ class EnsembleHistory:
 
     def last(self, column: str) -> Array:
         """The value of each member's last epoch, (members,)."""
-        values, rows = self._values(column), self.epochs - 1
+        return self._after(self.epochs, column)
+
+    def now(self, column: str) -> Array:
+        """The value of each member in the epoch whose parameters it has, (members,): see ``kept``."""
+        return self._after(self.kept, column)
+
+    def _after(self, epochs: NDArray[np.int64], column: str) -> Array:
+        values, rows = self._values(column), epochs - 1
         return np.where(rows >= 0, values[np.maximum(rows, 0), np.arange(self.members)], np.nan)
 
     def best(self, column: str = "val_loss", members: int = 1, *, mode: str = "auto") -> list[int]:
-        """The numbers of the members whose last value of a column is best, the best first.
+        """The numbers of the members that are best by a column, in the epoch whose parameters they have; the best first.
 
         Raises
         ------
         KeyError, ValueError
             For an unknown column; if "auto" does not know whether it is better when larger.
         """
-        values, members = self.last(column), count("members", members)
+        values, members = self.now(column), count("members", members)
         if larger_is_better(column, mode):
             values = -values
         order = np.argsort(values, kind="stable")  # NaN last
         return [int(number) for number in order[:members]]
 
     def table(self) -> list[dict[str, Any]]:
-        """A row for each member: what tells it apart, its epochs, the last value of each column, why it ended.
+        """A row for each member: what tells it apart, its epochs, its value of each column, why it ended.
+
+        The values are those of the epoch whose parameters it has, which is a column ``kept`` where it is not always the last.
 
         >>> import nncore as nn
         >>> ensemble = nn.Ensemble(nn.Sequential([nn.Dense(1)], input_shape=1), 2)
@@ -163,13 +177,14 @@ class EnsembleHistory:
         >>> [row["lr"] for row in trainer.fit([[0.0]], [[1.0]], verbose=0).table()]
         [0.1, 0.2]
         """
-        last = {name: self.last(name) for name in self._table}
+        now = {name: self.now(name) for name in self._table}
+        earlier = bool((self.kept != self.epochs).any())
         return [
             {
                 "member": number,
                 **{name: values[number] for name, values in self.labels.items()},
-                "epochs": int(self.epochs[number]),
-                **{name: float(values[number]) for name, values in last.items() if name not in self.labels},
+                "epochs": int(self.epochs[number]), **({"kept": int(self.kept[number])} if earlier else {}),
+                **{name: float(values[number]) for name, values in now.items() if name not in self.labels},
                 "ended": self.ended[number],
             }
             for number in range(self.members)
@@ -183,6 +198,8 @@ class EnsembleHistory:
 
     def plot(self, path: SavePath = None, columns: Iterable[str] = ()) -> Figure:
         """Draw losses against the epoch: the median over the members, the range of their middle half, and each of up to 20.
+
+        A member whose training has ended counts with its last value.
 
         Parameters
         ----------
@@ -198,7 +215,7 @@ class EnsembleHistory:
             epochs = np.arange(1, len(values) + 1)
             if self.members <= 20:
                 ax.plot(epochs, values, color="#0072B2", alpha=0.3, linewidth=0.8)
-            low, median, high = np.nanquantile(values, (0.25, 0.5, 0.75), axis=1)
+            low, median, high = quartiles([values[:own, number] for number, own in enumerate(self.epochs)])
             ax.fill_between(epochs, low, high, color="#0072B2", alpha=0.25, linewidth=0, label="middle half of the members")
             ax.plot(epochs, median, color="#0072B2", linewidth=2, label="median")
             if np.nanmin(values) > 0 and np.nanmax(values) > 100 * np.nanmin(values):

@@ -282,6 +282,43 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         row, covered = evaluate_together(self.model, self._common_trainer(), X, y, sample_weight, self._subsets)
         return row | {"covered": covered}
 
+    # --- averaged parameters
+
+    def use_averages(self) -> None:
+        """Replace each member's parameters by the averages of an optimizer such as `EMA`: training would continue from them.
+
+        A member that has taken no step is left as it is.
+
+        Raises
+        ------
+        ValueError
+            If the optimizer of a member keeps no averages, or no member has taken a step. Nothing is changed.
+        RuntimeError
+            While the trainer trains.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nncore as nn
+        >>> ensemble = nn.Ensemble(nn.Sequential([nn.Dense(1)], input_shape=4), 3)
+        >>> trainer = nn.EnsembleTrainer(ensemble, "squared_error", nn.EMA(nn.SGD(lr=0.5), decay=0.9))
+        >>> history = trainer.fit(np.eye(4), np.arange(4.0), epochs=50, batch_size=1, verbose=0)
+        >>> trainer.use_averages()
+        """
+        with self._claim:
+            for member, optimizer in enumerate(self._optimizers):
+                if "average" not in optimizer.slots:
+                    raise ValueError(
+                        f"optimizer must keep averages, such as nn.EMA(nn.Adam()), got {shown(optimizer)} of member {member}"
+                    )
+            trained = [member for member, optimizer in enumerate(self._optimizers) if optimizer.step_count]
+            if not trained:
+                raise ValueError("there are no averaged parameters before the first step")
+            with Interrupt(tolerated=0), self.model.lock:
+                for member in trained:
+                    group, row = self.model._place[member]
+                    group.parameters[row] = self._slots[self.model.groups.index(group)]["average"][row]
+
     # --- files
 
     def save(self, path: Target) -> None:
@@ -317,7 +354,8 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         restore_ensemble(self, path)
 
     def __repr__(self) -> str:
-        return f"EnsembleTrainer({self.model!r}, loss={self._parts['loss']!r}, optimizer={self._parts['optimizer']!r})"
+        loss, optimizer = shown(self._parts["loss"]), shown(self._parts["optimizer"])  # with values of a thousand members
+        return f"EnsembleTrainer({self.model!r}, loss={loss}, optimizer={optimizer})"
 
 
 Ensemble.trainer_class = EnsembleTrainer

@@ -135,7 +135,8 @@ def fair_comparison(
     Raises
     ------
     ValueError
-        If there are no held-out data, or a space is too small.
+        If there are no held-out data, a space is too small, or a candidate does not have the measure: trainers have a loss and
+        metrics, estimators a score.
     RuntimeError
         If no run of a candidate comes to a result.
     KeyboardInterrupt
@@ -169,7 +170,7 @@ def fair_comparison(
     for name, (_, space) in candidates.items():
         if (size := len(parameters_of(space, budget if isinstance(space, Mapping) else None, seed))) < budget:
             raise ValueError(f"the space of {name} must have {budget} sets of parameters, the budget, got {size}")
-    searches, finals = {}, {}
+    searches, finals, column = {}, dict[str, SweepTable](), ""
     for name, (make, space) in candidates.items():
         given = parameters_of(space, budget, seed) if isinstance(space, Mapping) else parameters_of(space, None, seed)[:budget]
         own = _of_candidate(name, options)
@@ -179,10 +180,8 @@ def fair_comparison(
         except ValueError:
             raise RuntimeError(f"no run of {name} came to a result: {searches[name][0].ended}") from None
         finals[name] = _complete(_measured(make, chosen, X, y, test, range(seed + 1, seed + 1 + seeds), options), seeds)
-        if measure != "auto":
-            finals[name].column(measure)  # refused before the others are searched
-    first = next(iter(finals.values()))
-    column = first.monitor if measure == "auto" else measure
+        column = column or (finals[name].monitor if measure == "auto" else measure)
+        _check_measured(name, finals[name], column)  # refused before the others are searched
     return FairComparison(searches, finals, column, "max" if column == "score" or _larger(column) else "min")
 
 
@@ -233,6 +232,14 @@ SEARCHED = (
     "verbose",
     "callbacks",
 )
+
+
+def _check_measured(name: str, table: SweepTable, column: str) -> None:
+    there = dict.fromkeys(one for run in table for one in run.values)
+    if there and column not in there:
+        raise ValueError(
+            f"measure must be what all candidates are measured by, got {shown(column)}: of {name} there are {', '.join(there)}"
+        )
 
 
 def _complete(table: SweepTable, runs: int) -> SweepTable:

@@ -7,23 +7,23 @@ from typing import Any
 
 import numpy as np
 
-from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, new_figure
+from nncore._utils.figures import COLORS, Axes, Figure, SavePath, finish, new_figure, quartiles
 from nncore.sweeps.values import is_number, kinds, label, sort_key
 
 Runs = Any  # a SweepTable, which imports this when it draws
 
-__all__ = ["draw"]
+__all__ = ["draw", "is_scattered"]
 
 
 def draw(table: Runs, path: SavePath, kind: str, x: str | None, y: str | None, varied: Sequence[str]) -> Figure:
     """See `SweepTable.plot`."""
     if not np.isfinite(table.scores()).any():
-        raise ValueError(f"there must be a run with a finite {table.monitor}, got none")
+        raise ValueError(table._none())
     if kind == "line":
         return _line(table, path, x or _one(varied))
-    if kind == "map":
+    if kind in ("map", "points"):
         x = x or _one([name for name in varied if name != y], 1 + (y is None))
-        return _map(table, path, x, y or _one([name for name in varied if name != x]))
+        return (_map if kind == "map" else _points)(table, path, x, y or _one([name for name in varied if name != x]))
     if kind == "parallel":
         _one(varied)
         return _parallel(table, path, list(varied))
@@ -70,16 +70,10 @@ def _map(table: Runs, path: SavePath, x: str, y: str) -> Figure:
     """The median over the runs with each pair of values."""
     across, up = (kinds(run.parameters.get(name) for run in table) for name in (x, y))
     results = table.column(table.monitor, best=True)
-    medians = np.full((len(up), len(across)), np.nan)
-    for i, b in enumerate(up):
-        for j, a in enumerate(across):
-            good = _of(table, results, **{x: a, y: b})
-            medians[i, j] = np.median(good) if len(good) else np.nan
+    medians = np.array([[_median(_of(table, results, **{x: a, y: b})) for a in across] for b in up])
     figure = new_figure("SweepTable.plot", (1.8 + 0.8 * len(across), 1.6 + 0.55 * len(up)), path)
     ax = figure.subplots()
-    finite = medians[np.isfinite(medians)]
-    wide = finite.min() > 0 and finite.max() > 30 * finite.min()
-    colors = np.log(medians) if wide else medians
+    colors = np.log(medians) if _is_wide(medians) else medians
     ax.imshow(colors, origin="lower", aspect="auto", cmap="viridis_r" if table.mode == "min" else "viridis")
     middle = (np.nanmin(colors) + np.nanmax(colors)) / 2
     for i, j in np.ndindex(medians.shape):
@@ -92,10 +86,59 @@ def _map(table: Runs, path: SavePath, x: str, y: str) -> Figure:
     ax.set_yticks(range(len(up)), [_label(value) for value in up])
     ax.set_xlabel(x)
     ax.set_ylabel(y)
-    ax.set_title(
-        f"{table.monitor}: best at {x} = {_label(across[best[1]])}, {y} = {_label(up[best[0]])}", loc="left", fontsize=10
-    )
+    _title_of_two(ax, table, {x: across[best[1]], y: up[best[0]]})
     return finish(figure, path)
+
+
+def _points(table: Runs, path: SavePath, x: str, y: str) -> Figure:
+    """A point for each pair of values that there is, with the median over its runs as its color."""
+    from matplotlib.colors import LogNorm
+
+    results, pairs = table.column(table.monitor, best=True), _pairs(table, x, y)
+    medians = np.array([_median(_of(table, results, **{x: a, y: b})) for a, b in pairs])
+    there, place = np.isfinite(medians), int(np.nanargmin(medians) if table.mode == "min" else np.nanargmax(medians))
+    figure = new_figure("SweepTable.plot", (6, 4.2), path)
+    ax = figure.subplots()
+    at = []
+    for which, name, own in zip("xy", (x, y), zip(*pairs, strict=True), strict=True):
+        values = kinds(own)
+        order = {sort_key(value): position for value, position in zip(values, _places(values), strict=True)}
+        at.append(np.array([order[sort_key(value)] for value in own]))
+        _axis(ax, which, name, values)
+    across, up = at
+    points = ax.scatter(
+        across[there], up[there], c=medians[there], s=45, cmap="viridis_r" if table.mode == "min" else "viridis",
+        norm=LogNorm() if _is_wide(medians) else None,
+    )  # fmt: skip
+    ax.scatter(across[place], up[place], s=160, facecolors="none", edgecolors=COLORS[1], linewidths=2.5)
+    if not there.all():
+        ax.scatter(across[~there], up[~there], s=30, marker="x", color="0.6", linewidths=1, label="no result")
+        ax.legend(loc="upper right", bbox_to_anchor=(1, 1.12), frameon=False, fontsize=8)
+    figure.colorbar(points, ax=ax, label=table.monitor)
+    ax.grid(alpha=0.3)
+    _title_of_two(ax, table, dict(zip((x, y), pairs[place], strict=True)))
+    return finish(figure, path)
+
+
+def _pairs(table: Runs, x: str, y: str) -> list[tuple[Any, Any]]:
+    """The different pairs of values of two parameters."""
+    pairs = [(run.parameters.get(x), run.parameters.get(y)) for run in table]
+    return list({(sort_key(a), sort_key(b)): (a, b) for a, b in pairs}.values())
+
+
+def is_scattered(table: Runs, x: str, y: str) -> bool:
+    """Whether most of the cells of a map would be empty, as with values that were drawn."""
+    pairs = _pairs(table, x, y)
+    return len(kinds(a for a, _ in pairs)) * len(kinds(b for _, b in pairs)) > 2 * len(pairs)
+
+
+def _median(values: Any) -> float:
+    return float(np.median(values)) if len(values) else np.nan
+
+
+def _title_of_two(ax: Axes, table: Runs, best: dict[str, Any]) -> None:
+    text = ", ".join(f"{name} = {_label(value)}" for name, value in best.items())
+    ax.set_title(f"{table.monitor}: best at {text}", loc="left", fontsize=10)
 
 
 def _frame(x: Any, y: Any) -> Any:
@@ -130,21 +173,29 @@ def _parallel(table: Runs, path: SavePath, names: list[str]) -> Figure:
 
 
 def _curves(table: Runs, path: SavePath) -> Figure:
-    """Of all runs the monitored column against the epoch, the best one in color."""
+    """Of all runs the monitored column against the epoch; in color the best candidate, and the median of its runs."""
+    curves = {run.number: run.history[table.monitor] for run in table if run.history and table.monitor in run.history}
+    if not curves:
+        raise ValueError("runs must have a history to draw, got none")
     figure = new_figure("SweepTable.plot", (5.6, 3.8), path)
     ax = figure.subplots()
-    best = table.sorted().runs[0]
+    best = table.groups()[0]
+    longest, own = max(map(len, curves.values())), []
     for run in table:
-        if run.history is not None and table.monitor in run.history:
-            values = run.history[table.monitor]
-            style: Any = {"color": "0.6", "linewidth": 0.7}
-            if run is best:
-                style = {"color": COLORS[1], "linewidth": 2, "zorder": 3}
-            ax.plot(np.arange(1, len(values) + 1), values, **style)
-    _log_if_wide(ax, np.concatenate([line.get_ydata() for line in ax.lines] or [[0]]))
-    if not ax.lines:
-        raise ValueError("runs must have a history to draw, got none")
-    text = ", ".join(f"{name} = {_label(value)}" for name, value in best.parameters.items())
+        values = curves.get(run.number, ())
+        is_best = run.candidate == best["candidate"]
+        style = {"color": COLORS[1], "alpha": 0.6, "zorder": 3} if is_best else {"color": "0.6"}
+        end = "." if 0 < len(values) < longest else ""  # so that one is seen that was trained for one epoch only
+        ax.plot(np.arange(1, len(values) + 1), values, marker=end, markevery=[-1] if end else None, linewidth=0.7, **style)
+        own += [values] if is_best and len(values) else []
+    text = ", ".join(f"{name} = {_label(value)}" for name, value in best["parameters"].items())
+    if own:
+        low, median, high = quartiles(own)
+        epochs = np.arange(1, len(median) + 1)
+        ax.plot(epochs, median, color=COLORS[1], linewidth=2, zorder=4)
+        ax.fill_between(epochs, low, high, color=COLORS[1], alpha=0.2, linewidth=0)
+        text += f"; median and quartiles of {len(own)} runs" * (len(own) > 1)
+    _log_if_wide(ax, np.concatenate(list(curves.values())))
     ax.set_title(f"best: {text}", loc="left", color=COLORS[1], fontsize=10)
     ax.set_xlabel("epochs trained")
     ax.set_ylabel(table.monitor)
@@ -176,16 +227,22 @@ def _heights(values: Sequence[Any]) -> Any:
 
 
 def _axis(ax: Axes, which: str, name: str, values: Sequence[Any]) -> None:
-    ax.set_xlabel(name)
+    """``which``: "x" or "y"."""
+    axis: Any = {"x": ax.xaxis, "y": ax.yaxis}[which]
+    axis.set_label_text(name)
     if _logarithmic(values):
-        ax.set_xscale("log")
+        (ax.set_xscale if which == "x" else ax.set_yscale)("log")
     elif not _numeric(values):
-        ax.set_xticks(range(len(values)), [_label(value) for value in values])
+        axis.set_ticks(range(len(values)), [_label(value) for value in values])
+
+
+def _is_wide(values: Any) -> bool:
+    finite = values[np.isfinite(values)]
+    return bool(len(finite) and finite.min() > 0 and finite.max() > 30 * finite.min())
 
 
 def _log_if_wide(ax: Axes, values: Any) -> None:
-    finite = values[np.isfinite(values)]
-    if len(finite) and finite.min() > 0 and finite.max() > 30 * finite.min():
+    if _is_wide(values):
         ax.set_yscale("log")
 
 

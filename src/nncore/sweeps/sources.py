@@ -65,10 +65,10 @@ class Asked(Source):
 
     def __init__(
         self, suggestions: Any, runs: int, each: Callable[[int, Mapping[str, Any]], Sequence[Job]],
-        score: Callable[[Run], float],
+        score: Callable[[Run], float], mode: Callable[[Iterable[Run]], str],
     ) -> None:  # fmt: skip
         self._source, self._arguments = suggestions if isinstance(suggestions, tuple) else (suggestions, None)
-        self._runs, self._each, self._score = runs, each, score
+        self._runs, self._each, self._score, self._mode = runs, each, score, mode
         self._asked, self._waiting = 0, deque[Job]()
         self._trials: dict[int, tuple[Any, list[Run], int]] = {}  # by candidate: its runs that are done, and how many it has
         self.total = runs * len(each(0, {})) if runs else 0
@@ -88,8 +88,20 @@ class Asked(Source):
         runs.append(run)
         if len(runs) == count and run.ended != "interrupted":
             values = [self._score(run) for run in runs if math.isfinite(self._score(run))]
+            if values:
+                self._check_direction(self._mode([run]))
             self._tell(trial, float(np.median(values)) if values else None)
         return [step.job]
+
+    def _check_direction(self, mode: str) -> None:
+        """Raise if Optuna's study would look for the worst."""
+        directions = [one.name.lower() for one in getattr(self._source, "directions", ())]
+        wanted = {"min": "minimize", "max": "maximize"}[mode]
+        if directions and directions != [wanted]:
+            raise ValueError(
+                f"study must {wanted} what the sweep is judged by, as optuna.create_study(direction={wanted!r}) does, got one "
+                f"that is to {' and '.join(directions)}: or give the sweep another monitor or mode"
+            )
 
     def _tell(self, trial: Any, value: float | None) -> None:
         if value is not None:

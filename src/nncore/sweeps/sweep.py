@@ -45,7 +45,8 @@ def sweep(
     space : mapping, list of mappings, or suggestions
         A grid (lists), distributions of ``scipy.stats`` to draw ``runs`` candidates from, or the candidates themselves. Or
         another program's suggestions: an object with ``ask()`` and ``tell(trial, value)``, whose trials are mappings or have
-        ``params``; of Optuna ``(study, distributions)``.
+        ``params``; of Optuna ``(study, distributions)``. It is told the median over the runs of a candidate of their best
+        ``monitor``: where that is better when larger, as a score, take ``optuna.create_study(direction="maximize")``.
     X, y : the data of ``fit``
     runs : int, optional
         Candidates to draw or to ask for.
@@ -99,7 +100,7 @@ def sweep(
     ------
     ValueError, TypeError
         For arguments that do not fit together, before anything is run; for a ``monitor`` of halving that is no column of the
-        history after the first rung of a run.
+        history after the first rung of a run; for a study of the other direction after its first result.
 
     Notes
     -----
@@ -144,7 +145,7 @@ def sweep(
     if hasattr(space[0] if isinstance(space, tuple) and space else space, "ask"):
         if runs is None:
             raise ValueError("runs must be the number of candidates to ask for, got None")
-        source = Asked(space, count("runs", runs), lambda first, one: jobs_of([one], first), judge.value)
+        source = Asked(space, count("runs", runs), lambda first, one: jobs_of([one], first), judge.value, judge.mode_of)
     else:
         jobs = jobs_of(parameters_of(space, runs, seed))
         epochs = count("epochs", fit.get("epochs", 1)) if halving else 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nncore._messages import shown
+from nncore._messages import clipped, shown
 from nncore._utils.arrays import several
 from nncore._utils.fields import choice, flag, function
 from nncore._utils.figures import Figure, SavePath
@@ -31,9 +31,11 @@ CELL = 40  # characters
 class SweepTable(Sequence[Run]):
     """The runs of a `sweep`, each with its parameters, results, and the reason why it ended.
 
-    It is a sequence of `Run`. `sorted`, `filter` and `groups` make other tables and summaries of it. Where a result has the
-    name of a parameter, as ``lr`` in the history of a schedule, `rows`, `to_pandas` and what is printed have the parameter
-    under this name and the result as ``result_lr``; `column` reads results only.
+    It is a sequence of `Run`. `sorted`, `filter` and `groups` make other tables and summaries of it. Values are those of the
+    last epoch; where ``monitor`` was better in an earlier one, there is a column ``best_…`` with its best, by which runs are
+    compared. Where a result has the name of a parameter, as ``lr`` in the history of a schedule, `rows`, `to_pandas` and what
+    is printed have the parameter under this name and the result, unless it is the same in all runs, as ``result_lr``; `column`
+    reads results only.
 
     Attributes
     ----------
@@ -147,7 +149,7 @@ class SweepTable(Sequence[Run]):
         """The run, or of several seeds or folds one of the candidate, that is best: by the median of its runs."""
         groups = self.groups()
         if not groups or not math.isfinite(groups[0]["score"]):
-            raise ValueError(f"there must be a run with a finite {self.monitor}, got none")
+            raise ValueError(self._none())
         chosen = [run for run in self.runs if run.candidate == groups[0]["candidate"]]
         return self._with(chosen).sorted().runs[0]
 
@@ -179,7 +181,7 @@ class SweepTable(Sequence[Run]):
         runs = self.runs
         seeds = everything or len({run.seed for run in runs}) > 1
         folds = everything or any(run.fold is not None for run in runs)
-        parameters = self._parameters()
+        parameters, hidden = self._parameters(), set() if everything else self._repeated()
         own: list[dict[str, Any]] = [
             {
                 **({"seed": run.seed} if seeds else {}), **({"fold": run.fold} if folds else {}), "ended": run.ended,
@@ -188,20 +190,44 @@ class SweepTable(Sequence[Run]):
             for run in runs
         ]  # fmt: skip
         about = dict.fromkeys(name for row in own for name in row)
+        best = self._best_column(everything=everything)
         return [
             {
                 **{name: run.parameters[name] for name in parameters if name in run.parameters},
                 **{_apart(name, parameters): value for name, value in row.items()},
-                **{_apart(name, parameters | about): value for name, value in run.values.items()},
+                **{_apart(name, parameters | about): value for name, value in run.values.items() if name not in hidden},
+                **{_apart(name, parameters | about | run.values): value for name, value in extra.items()},
             }
-            for run, row in zip(runs, own, strict=True)
+            for run, row, extra in zip(runs, own, best, strict=True)
         ]
+
+    def _repeated(self) -> set[str]:
+        """The results that say what the parameter of their name says, as ``lr`` without a schedule."""
+        values, others = set[str](), set[str]()
+        for run in self.runs:
+            for name, value in run.values.items():
+                same = name in run.parameters and sort_key(value) == sort_key(run.parameters[name])
+                (values if same else others).add(name)
+        return values - others
+
+    def _best_column(self, *, everything: bool) -> list[dict[str, float]]:
+        """For each run its best of ``monitor``, where that is not always the last one."""
+        last = [run.values.get(self.monitor, math.nan) for run in self.runs]
+        best = [run.best(self.monitor, self.mode) for run in self.runs]
+        if not everything and np.array_equal(best, last, equal_nan=True):
+            return [{}] * len(best)
+        return [{} if math.isnan(value) else {f"best_{self.monitor}": value} for value in best]
 
     def to_pandas(self) -> pd.DataFrame:
         """The `rows` as a pandas DataFrame."""
         import pandas as pd
 
         return pd.DataFrame(self.rows())
+
+    def _none(self) -> str:
+        """The message where no run has a result."""
+        reason = f": the first {clipped(self.runs[0].ended)}" if self.runs and self.runs[0].failed else ""
+        return f"there must be a run with a finite {self.monitor}, got none{reason}"
 
     # --- looking
 
@@ -212,11 +238,12 @@ class SweepTable(Sequence[Run]):
         ----------
         path : path-like, optional
             File to save the figure to.
-        kind : {"auto", "curves", "line", "map", "parallel"}
-            "curves": ``monitor`` against the epoch, of all runs. "line": its median and quartiles over seeds and folds against
-            a parameter ``x``. "map": the median as a heat map over two parameters ``x`` and ``y``. "parallel": parallel
-            coordinates, one line a run. "auto" is a map for two parameters with several values, a line for one, parallel
-            coordinates for more, and curves for none.
+        kind : {"auto", "curves", "line", "map", "parallel", "points"}
+            "curves": ``monitor`` against the epoch, of all runs, and the median and quartiles of the best candidate's. "line":
+            its median and quartiles over seeds and folds against a parameter ``x``. "map": the median as a heat map over two
+            parameters ``x`` and ``y``; "points": as the color of points, for values that were drawn. "parallel": parallel
+            coordinates, one line a run. "auto" is a map for two parameters with several values, or points where most of the
+            map would be empty, a line for one, parallel coordinates for more, and curves for none.
         x, y : str, optional
             Parameters; default the ones with several values.
 
@@ -229,7 +256,7 @@ class SweepTable(Sequence[Run]):
         """
         from nncore.sweeps import plots
 
-        kind = choice("kind", kind, ("auto", "curves", "line", "map", "parallel"))
+        kind = choice("kind", kind, ("auto", "curves", "line", "map", "parallel", "points"))
         if not self.runs:
             raise ValueError("there must be a run to draw, got none")
         for name in (x, y):
@@ -240,6 +267,8 @@ class SweepTable(Sequence[Run]):
         varied = [name for name in self._parameters() if len(kinds(run.parameters.get(name) for run in self.runs)) > 1]
         if kind == "auto":
             kind = {0: "curves", 1: "line", 2: "map"}.get(len(varied), "parallel")
+            if kind == "map" and plots.is_scattered(self, *varied):
+                kind = "points"
         return plots.draw(self, path, kind, x, y, varied)
 
     def _parameters(self) -> dict[str, None]:
@@ -270,10 +299,16 @@ class SweepTable(Sequence[Run]):
             ).rstrip()
             for row in zip(*columns, strict=True)
         ]
-        return "\n".join([*lines, *([f"[{len(self.runs)} runs]"] if len(self.runs) > SHOWN else [])])
+        return "\n".join([*lines, *self._notes()])
 
     def _repr_html_(self) -> str:
-        return html_table(self._cells(), text_columns=0)
+        return html_table(self._cells(), self._notes(), text_columns=0)
+
+    def _notes(self) -> list[str]:
+        """Below the rows: how many there are, and in full what the first error was, which a cell has no room for."""
+        errors = [run.ended for run in self.runs if run.ended.startswith("raised")]
+        notes = [f"[{len(self.runs)} runs]"] if len(self.runs) > SHOWN else []
+        return [*notes, *([f"{len(errors)} of {len(self.runs)} runs failed, the first {clipped(errors[0])}"] if errors else [])]
 
 
 def _apart(name: str, taken: Container[str]) -> str:

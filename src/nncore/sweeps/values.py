@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from nncore._messages import clipped
+
 __all__ = ["is_missing", "is_number", "kinds", "label", "sort_key"]
 
 
@@ -51,5 +53,4 @@ def label(value: Any, length: int) -> str:
     if isinstance(value, (float, np.floating)):
         return f"{value:.4g}"
     text = getattr(value, "__name__", None) if callable(value) else None
-    text = text if isinstance(text, str) else str(value)
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+    return clipped(text if isinstance(text, str) else value, length)
