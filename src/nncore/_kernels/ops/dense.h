@@ -93,7 +93,10 @@ static void NAME(dense_backward_input)(real *restrict dx, const real *restrict d
 #if NN_VECTOR_BYTES < 64
 /* dW, with the columns of dy of each group of MR units first copied to contiguous memory.  Without the copy, a group reads a part
  * of a line of each row, and narrow vectors use it for few inputs before the next group evicts it from the first-level cache. */
-#define COPIED_INPUTS 192    /* fewer do not pay for the copying */
+#define COPIED_INPUTS 192    /* fewer do not pay for the copying, unless rows of dy share few sets of the cache: */
+#define CROWDED_INPUTS 128
+#define CROWDED_ROWS 64
+#define CROWDED_STRIDE (512 / (int64_t)sizeof(real))
 #define COPIED_UNITS ROUND_UP(64, MR)
 #define COPIED_ROWS (1024 / (int)sizeof(real))
 static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
@@ -121,7 +124,7 @@ static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *re
 static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
                                         int64_t inputs, int64_t rows, int64_t dw_row, int64_t dy_row, int64_t x_row) {
 #if NN_VECTOR_BYTES < 64
-    if (inputs >= COPIED_INPUTS) {
+    if (inputs >= COPIED_INPUTS || (inputs >= CROWDED_INPUTS && rows >= CROWDED_ROWS && dy_row % CROWDED_STRIDE == 0)) {
         for (int64_t u = 0; u < units; u += COPIED_UNITS)
             NAME(dense_backward_weight_copied)(dw + u * dw_row, dy + u, x, MIN(COPIED_UNITS, units - u), inputs, rows, dw_row, dy_row,
                                                x_row);
@@ -146,6 +149,9 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
     }
 }
 #undef COPIED_INPUTS
+#undef CROWDED_INPUTS
+#undef CROWDED_ROWS
+#undef CROWDED_STRIDE
 #undef COPIED_UNITS
 #undef COPIED_ROWS
 

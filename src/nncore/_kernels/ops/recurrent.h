@@ -123,6 +123,14 @@ static void NAME(enter_state)(real *restrict carry, real *restrict g, const real
     }
 }
 
+/* The rows of a step lie far apart, so that no hardware prefetcher finds those of the next one.  A backward pass fetches them, and what
+ * it will write, while the product of its step runs.  `array` is at this step, (rows, steps, width); after the last step it does nothing. */
+NN_INLINE void NAME(fetch_next)(const int written, const real *array, int64_t width, const NAME(recurrence) *r, int64_t s) {
+    if (s == 0) return;
+    const real *next = r->backwards ? array + width : array - width;
+    for (int64_t j = 0; j < width; j += 64 / (int64_t)sizeof(real)) __builtin_prefetch(next + j, written, 2);
+}
+
 /* The products of one step: c (rows, columns), its rows `c_row` apart, = b + a B.  a is step t of an array (rows, steps, depth); B
  * (depth, columns) in panels, whose rows are `b_row` apart, 0: padded to whole vectors.  With `rounded`, of bfloat16 numbers. */
 static void NAME(step_product)(real *restrict c, int64_t c_row, const real *restrict a, const void *restrict panels, int64_t b_row,
@@ -209,6 +217,8 @@ static void NAME(simple_rnn_backward)(real *restrict delta, real *restrict carry
             const real *restrict dnew = carry + i * 2 * units, *restrict h = new + (i * steps + t) * units;
             real *restrict to = delta + (i * steps + t) * units;
             for (int64_t j = 0; j < units; j++) to[j] = dnew[j] * ((1 - h[j]) * (1 + h[j]));
+            NAME(fetch_next)(0, h, units, r, s);
+            NAME(fetch_next)(1, to, units, r, s);
         }
         if (s > 0) NAME(recurrent_carry)(carry, delta, w, r, rows, units, t);
     }
@@ -269,6 +279,11 @@ static void NAME(gru_backward)(real *restrict delta, real *restrict delta_recurr
                 to[2 * units + j] = dn;
                 to_recurrent[2 * units + j] = dn * r[j];
             }
+            NAME(fetch_next)(0, r, 3 * units, s, step);
+            NAME(fetch_next)(0, qt, units, s, step);
+            NAME(fetch_next)(0, h, units, s, step);
+            NAME(fetch_next)(1, to, 3 * units, s, step);
+            NAME(fetch_next)(1, to_recurrent, 3 * units, s, step);
         }
         if (step > 0) NAME(recurrent_carry)(carry, delta_recurrent, w, s, rows, 3 * units, t);
     }
@@ -342,6 +357,11 @@ static void NAME(gru_reset_before_backward)(real *restrict delta, real *restrict
                 past[j] += dreset[j] * r[j];
                 to[j] = delta_rz[2 * here + j] = dreset[j] * h[j] * (r[j] * (1 - r[j]));
             }
+            NAME(fetch_next)(0, r, 3 * units, s, step);
+            NAME(fetch_next)(0, h, units, s, step);
+            NAME(fetch_next)(1, to, 3 * units, s, step);
+            NAME(fetch_next)(1, delta_rz + 2 * here, 2 * units, s, step);
+            NAME(fetch_next)(1, delta_n + here, units, s, step);
         }
         if (step > 0) NAME(recurrent_carry)(carry, delta_rz, w, s, rows, 2 * units, t);
     }
