@@ -396,10 +396,27 @@ def test_recurrent_layers_of_keras(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(nn.load(mapping, into=model).predict(X), elman(keras_gru(X, *gru), *rnn), rtol=1e-12)
 
 
-def test_reset_before_the_product_is_refused() -> None:
-    variables = {"gru": [np.ones((2, 12)), np.ones((4, 12)), np.ones(12)]}
-    model = nn.Sequential([nn.GRU(4)], input_shape=(6, 2))
-    assert_refused(model, io.BytesIO(keras_file(variables)), r"its gru has .*bias \(12,\), and gru_1 takes .*bias \(2, 12\)")
+def test_reset_before_the_product(rng: np.random.Generator, tmp_path: Path) -> None:
+    before, after = ([rng.standard_normal(shape) for shape in [(2, 12), (4, 12), bias]] for bias in [(12,), (2, 12)])
+    model = nn.Sequential([nn.GRU(4, reset_after=False)], input_shape=(6, 2), dtype="float64")
+    X, (W, U, b) = rng.standard_normal((5, 6, 2)), before
+    h = np.zeros((5, 4))
+    for x in X.swapaxes(0, 1):  # gates in the order z, r, n
+        z, r = np.split(1 / (1 + np.exp(-(x @ W + b)[:, :8] - h @ U[:, :8])), 2, axis=1)
+        h = z * h + (1 - z) * np.tanh((x @ W + b)[:, 8:] + (r * h) @ U[:, 8:])
+    nn.load(io.BytesIO(keras_file({"gru": before})), into=model)
+    np.testing.assert_allclose(model.predict(X), h, rtol=1e-12)
+    described = entry(
+        "GRU", "g", (6, 2), units=4, return_sequences=False, reset_after=False, recurrent_activation="sigmoid", **RECURRENT
+    )
+    (tmp_path / "m.keras").write_bytes(archive(sequential(described, shape=(6, 2)), keras_file({"gru": before})))
+    read = nn.load(tmp_path / "m.keras")
+    np.testing.assert_array_equal(read.predict(X), model.predict(X))
+    other = nn.Sequential([nn.GRU(4)], input_shape=(6, 2))
+    match = r"its gru has .*bias \(12,\), and gru_1 takes .*bias \(2, 12\)"
+    assert_refused(other, io.BytesIO(keras_file({"gru": before})), match)
+    match = r"its gru has .*bias \(2, 12\), and gru_1 takes .*bias \(12,\)"
+    assert_refused(model, io.BytesIO(keras_file({"gru": after})), match)
 
 
 @pytest.mark.parametrize(
@@ -588,10 +605,6 @@ def dense(**changes: Any) -> dict[str, Any]:
         (entry("ReLU", "r", max_value=6.0, negative_slope=0.0, threshold=0.0), "max_value of its ReLU must be None, got 6.0"),
         (entry("Flatten", "f"), "its Flatten must have a Dense after it"),
         (entry("SimpleRNN", "r", units=3, return_sequences=True, **RECURRENT | {"dropout": 0.5}), "dropout of its SimpleRNN"),
-        (
-            entry("GRU", "g", units=3, return_sequences=True, reset_after=False, recurrent_activation="sigmoid", **RECURRENT),
-            "reset_after of its GRU must be True, got False",
-        ),
     ],
 )  # fmt: skip
 def test_what_nncore_has_not(layer: dict[str, Any], match: str, tmp_path: Path) -> None:

@@ -138,8 +138,8 @@ def _simple_rnn(config: Config) -> list[Layer]:
 
 
 def _gru(config: Config) -> list[Layer]:
-    _require(config, reset_after=True, recurrent_activation="sigmoid")
-    return [nl.GRU(**_recurrent(config))]
+    _require(config, recurrent_activation="sigmoid")
+    return [nl.GRU(**_recurrent(config), reset_after=config["reset_after"])]
 
 
 def _recurrent(config: Config) -> dict[str, Any]:
