@@ -380,6 +380,27 @@ def test_keras_weights(rng: np.random.Generator, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.parameters, model.parameters)
 
 
+def test_weights_of_layers_that_carry_states_over() -> None:
+    """A file has no states: they stay as they are."""
+    names = {"r.weight_ih_l0": (2, 2), "r.weight_hh_l0": (2, 2), "r.bias_ih_l0": (2,), "r.bias_hh_l0": (2,)}
+    gru_names = {name: (3 * shape[0], *shape[1:]) for name, shape in names.items()}
+    in_keras = {"r/kernel": (2, 2), "r/recurrent_kernel": (2, 2), "r/bias": (2,)}
+    gru_in_keras = dict.fromkeys(in_keras, (2, 6))
+    for cell, shapes in ((nn.SimpleRNN, names), (nn.SimpleRNN, in_keras), (nn.GRU, gru_names), (nn.GRU, gru_in_keras)):
+        model = nn.Sequential([cell(2, stateful=4)], input_shape=(3, 2))
+        model.state[...] = 7
+        nn.load({name: np.ones(shape) for name, shape in shapes.items()}, into=model)
+        assert (model.layers[0].weight == 1).all()
+        assert (model.state == 7).all()
+
+
+def test_masked_cells_are_no_numbers() -> None:
+    model = nn.Sequential([nn.Dense(2)], input_shape=3)
+    weights = {"0.weight": np.ma.masked_array(np.ones((2, 3)), mask=np.eye(2, 3)), "0.bias": np.ones(2)}
+    with pytest.raises(ValueError, match=r"0\.weight must have no masked cells, got 2"):
+        nn.load(weights, into=model)
+
+
 def test_recurrent_layers_of_keras(rng: np.random.Generator) -> None:
     X = rng.standard_normal((5, 6, 2))
     gru = [rng.standard_normal(shape) for shape in [(2, 12), (4, 12), (2, 12)]]

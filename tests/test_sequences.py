@@ -299,6 +299,13 @@ def test_batch_statistics_leave_the_states(rng: np.random.Generator) -> None:
         np.testing.assert_array_equal(folded["gru_1"].state, states)
 
 
+def test_initialization_from_data_leaves_the_states(rng: np.random.Generator) -> None:
+    model = network([nn.GRU(3, stateful=5), nn.WeightNorm(nn.Dense(4))])
+    model.state[...] = 0.5
+    model.layers[1].initialize_from_data(rng.standard_normal((5, 6, 2)))
+    assert (model.state == 0.5).all()
+
+
 def test_lr_find_takes_the_pieces_in_their_order(rng: np.random.Generator) -> None:
     X, d = rng.standard_normal((15, 6, 2)), rng.standard_normal((15, 3))
     model = network([nn.GRU(3, stateful=5)])

@@ -38,8 +38,9 @@ def shapes_in(form: Form) -> dict[str, Shape]:
 
 
 def _shapes(layer: Layer) -> dict[str, Shape]:
-    """The layer's own arrays."""
-    arrays: Mapping[str, Parameter | State] = {**layer.parameters, **layer.states}
+    """The layer's own arrays. Files have no states of recurrent layers, which stay as they are."""
+    states = {} if isinstance(layer, Recurrent) else layer.states
+    arrays: Mapping[str, Parameter | State] = {**layer.parameters, **states}
     return {name: array.shape for name, array in arrays.items()}
 
 
