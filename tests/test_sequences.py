@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import nncore as nn
 from nncore import _kernels
+from nncore.program.recording import ModelTape
 
 Array = NDArray[Any]
 
@@ -290,13 +291,25 @@ def test_batch_statistics_leave_the_states(rng: np.random.Generator) -> None:
     X = rng.standard_normal((10, 6, 2))
     model.predict(X)
     states = model["gru_1"].state.copy()
-    nn.Trainer(model, "squared_error").update_batch_statistics(X, batch_size=5)
+    trainer = nn.Trainer(model, "squared_error")
+    trainer.update_batch_statistics(X, batch_size=5)
+    for rows in (3, 9):  # the last one would be joined to the batch before
+        with pytest.raises(ValueError, match=f"got 10 rows in batches of {rows}"):
+            trainer.update_batch_statistics(X, batch_size=rows)
     np.testing.assert_array_equal(model["gru_1"].state, states)
     for given in (X, None):
         folded, difference = model.fold_batch_norm(given)
         assert difference < 1e-12
         np.testing.assert_array_equal(model["gru_1"].state, states)
         np.testing.assert_array_equal(folded["gru_1"].state, states)
+
+
+def test_no_program_takes_more_rows_than_there_are_states(rng: np.random.Generator) -> None:
+    """Whatever the checks of a call have overlooked: ops would read and write beyond the states."""
+    model = network([nn.GRU(3, stateful=5)])
+    for rows in (6, 10):
+        with pytest.raises(ValueError, match=f"layer gru_1 must get batches of 5 rows, got {rows}"):
+            ModelTape.forward(model, rows)
 
 
 def test_initialization_from_data_leaves_the_states(rng: np.random.Generator) -> None:

@@ -158,6 +158,8 @@ class Recurrent(Layer):
 
     def emit_into(self, tape: Tape, x: Signal, y: Signal) -> None:
         """Record the layer's ops, whose output is the signal y."""
+        if self.stateful and tape.capacity > self.stateful:  # there is no state of the other rows
+            raise ValueError(f"layer {self.name} must get batches of {self.stateful} rows, got {tape.capacity}")
         outputs, steps = self.gates * self.units, self.steps
         of_x = products_of(tape, outputs, self.inputs, steps)
         cell = CellArrays(tape.array(steps * outputs), tape.array(steps * self.units), None)

@@ -31,7 +31,7 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
         raise ValueError("model must have a batch normalization whose running averages are not frozen, got none")
     batch = min(fields.count("batch_size", batch_size), len(rows))
     merge = batch > 1 and len(rows) % batch == 1
-    if not merge:
+    if not merge or model.batch_rows:
         model.check_batches(len(rows), batch, training=True)
     steps = -(-len(rows) // batch) - merge
     sparse = isinstance(rows, SparseRows)
