@@ -590,6 +590,20 @@ def test_a_functional_model(rng: np.random.Generator, tmp_path: Path) -> None:
             nn.load(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "good"), [("training", True, False), ("training", False, True), ("mask", None, True)]
+)
+def test_calls_with_more_than_an_input(name: str, value: Any, good: bool, tmp_path: Path) -> None:
+    config = functional("a", reads=("x",), outputs=["a", 0, 0])
+    config["config"]["layers"][1]["inbound_nodes"][0]["kwargs"][name] = value
+    (tmp_path / "m.keras").write_bytes(archive(config, keras_file({"dense": [np.eye(3)]})))
+    if good:
+        assert nn.load(tmp_path / "m.keras").output_shape == (3,)
+    else:
+        with pytest.raises(ValueError, match=f"its a must be called with an input only, got '{name}' too"):
+            nn.load(tmp_path / "m.keras")
+
+
 def test_two_chains_are_no_model(tmp_path: Path) -> None:
     config = functional("a", "b", reads=("x", "y"), outputs=[["a", 0, 0], ["b", 0, 0]])
     config["config"]["layers"].insert(1, {"class_name": "InputLayer", "name": "y", "config": {}, "inbound_nodes": []})
@@ -625,6 +639,7 @@ def dense(**changes: Any) -> dict[str, Any]:
         (entry("Softmax", "s", axis=1), "axis of its Softmax must be -1, got 1"),
         (entry("ReLU", "r", max_value=6.0, negative_slope=0.0, threshold=0.0), "max_value of its ReLU must be None, got 6.0"),
         (entry("Flatten", "f"), "its Flatten must have a Dense after it"),
+        (entry("Flatten", "f", data_format="channels_first"), "data_format of its Flatten must be 'channels_last'"),
         (entry("SimpleRNN", "r", units=3, return_sequences=True, **RECURRENT | {"dropout": 0.5}), "dropout of its SimpleRNN"),
     ],
 )  # fmt: skip
