@@ -565,6 +565,10 @@ def test_flatten_before_a_dense_layer(before: list[Any], rng: np.random.Generato
     config = sequential(*before, entry("Flatten", "flat"), dense, shape=(2, 3))
     path.write_bytes(archive(config, keras_file({"dense": [W]})))
     np.testing.assert_allclose(nn.load(path).predict(X), X.reshape(4, 6) @ W, rtol=1e-12)
+    other_order = sequential(*before, entry("Flatten", "flat", data_format="channels_first"), dense, shape=(2, 3))
+    path.write_bytes(archive(other_order, keras_file({"dense": [W]})))
+    with pytest.raises(ValueError, match="data_format of its Flatten must be 'channels_last', got 'channels_first'"):
+        nn.load(path)
 
 
 def functional(*names: str, reads: tuple[str, ...], outputs: Any) -> dict[str, Any]:
@@ -639,7 +643,6 @@ def dense(**changes: Any) -> dict[str, Any]:
         (entry("Softmax", "s", axis=1), "axis of its Softmax must be -1, got 1"),
         (entry("ReLU", "r", max_value=6.0, negative_slope=0.0, threshold=0.0), "max_value of its ReLU must be None, got 6.0"),
         (entry("Flatten", "f"), "its Flatten must have a Dense after it"),
-        (entry("Flatten", "f", data_format="channels_first"), "data_format of its Flatten must be 'channels_last'"),
         (entry("SimpleRNN", "r", units=3, return_sequences=True, **RECURRENT | {"dropout": 0.5}), "dropout of its SimpleRNN"),
     ],
 )  # fmt: skip
