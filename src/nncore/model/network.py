@@ -7,7 +7,7 @@ import math
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,7 @@ MOST_FORWARD_ROWS = 16384  # or up to this many if they are too little work for 
 
 
 COPYING: ContextVar[dict[int, Any] | None] = ContextVar("memo", default=None)  # of the copy that is being made
+NOTHING = nullcontext()
 VECTORS = ("parameters", "gradients", "state")  # of which the layers' arrays are views
 MADE = "the model is made", "make a new model"
 WITHIN_GRADIENTS = (
@@ -444,34 +445,26 @@ class Network(Sealed):
             compiled.run(bind, last_step=steps, examples=n, batch=capacity, step_offset=check_step(step))
         return out.reshape(count, n, *self.output_shape)
 
-    @contextmanager
-    def _carrying(self) -> Iterator[None]:
+    def _carrying(self) -> AbstractContextManager[None]:
         """A block of passes that leave the last states of recurrent layers in ``state``, or, if they raise, none of them."""
-        if not self.batch_rows:
-            yield
-            return
-        with self.lock:
-            kept = self.state.copy()
-            try:
-                yield
-            except BaseException:
-                with Interrupt():
-                    self.state[...] = kept
-                raise
+        return self._putting_back(always=False) if self.batch_rows else NOTHING
+
+    def _measuring(self) -> AbstractContextManager[None]:
+        """A block of passes that begin at the states which recurrent layers carry over, and leave those as they are."""
+        return self._putting_back(always=True) if self.batch_rows else NOTHING
 
     @contextmanager
-    def _measuring(self) -> Iterator[None]:
-        """A block of passes that begin at the states which recurrent layers carry over, and leave those as they are."""
-        if not self.batch_rows:
-            yield
-            return
+    def _putting_back(self, *, always: bool) -> Iterator[None]:
+        """A block after which ``state`` is as before: always, or if it raises."""
         with self.lock:
-            kept = self.state.copy()
+            kept, complete = self.state.copy(), False
             try:
                 yield
+                complete = True
             finally:
-                with Interrupt(tolerated=0):
-                    self.state[...] = kept
+                if always or not complete:
+                    with Interrupt(tolerated=0):
+                        self.state[...] = kept
 
     def _compile_forward(self, capacity: int, training: bool, noise: bool, sparse: bool) -> tuple[ModelTape, Op, Compiled]:
         recording = ModelTape.forward(self, capacity, training=training, noise=noise, sparse=sparse)
