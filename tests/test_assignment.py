@@ -207,6 +207,27 @@ def test_layers_of_a_model_are_fixed(layer: nn.Layer, name: str, value: Any) -> 
     assert getattr(layer, name) is before
 
 
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        (np.ma.masked_array(np.ones(6), mask=[0, 0, 1, 0, 0, 0]), ValueError, "must have no masked cells, got 1"),
+        (np.full(6, 1j), TypeError, "must be an array of real numbers"),
+        (np.full(6, "1"), TypeError, "must be an array of real numbers"),
+        (np.ones(6, "m8[s]"), TypeError, "must be an array of real numbers"),
+    ],
+)
+def test_arrays_take_real_numbers_only(values: Any, error: type[Exception], message: str) -> None:
+    model = nn.Sequential([nn.Dense(2, bias=False)], input_shape=3)
+    before = model.parameters.copy()
+    for owner, name, value in (
+        (model, "parameters", values), (model, "gradients", values), (model.layers[0], "weight", values.reshape(2, 3)),
+        (model.layers[0], "weight_grad", values.reshape(2, 3)),
+    ):  # fmt: skip
+        with pytest.raises(error, match=f"{name} {message}"):
+            setattr(owner, name, value)
+    np.testing.assert_array_equal(model.parameters, before)
+
+
 def test_layers_in_python_may_have_any_attribute() -> None:
     class Scale(nn.Layer):
         def __init__(self, factor: float, name: str | None = None) -> None:

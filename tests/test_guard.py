@@ -361,7 +361,9 @@ def recurrent_cases(dtype: str) -> Iterator[str]:
         both_ways(run_op("join_rows", **joined), np.zeros((rows, steps, units + inputs), dtype), x, b)
         both_ways(run_op("part_rows", **joined), x, b, np.zeros((rows, steps, units + inputs), dtype))
         mask_steps = run_op("mask_steps", dtype=dtype, rows=rows, sizes=(steps, units), constants=(0.0,))
-        both_ways(mask_steps, np.zeros((rows, steps), dtype), x)
+        both_ways(mask_steps, np.zeros((rows, steps), dtype), x, np.zeros((rows, steps), dtype))
+        clear = run_op("clear_skipped", dtype=dtype, rows=rows, sizes=(steps, units))
+        both_ways(clear, x, np.zeros((rows, steps), dtype))
 
 
 def half_packed(W: Array) -> tuple[Array, Array]:

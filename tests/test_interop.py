@@ -380,6 +380,27 @@ def test_keras_weights(rng: np.random.Generator, tmp_path: Path) -> None:
     np.testing.assert_array_equal(again.parameters, model.parameters)
 
 
+def test_weights_of_layers_that_carry_states_over() -> None:
+    """A file has no states: they stay as they are."""
+    names = {"r.weight_ih_l0": (2, 2), "r.weight_hh_l0": (2, 2), "r.bias_ih_l0": (2,), "r.bias_hh_l0": (2,)}
+    gru_names = {name: (3 * shape[0], *shape[1:]) for name, shape in names.items()}
+    in_keras = {"r/kernel": (2, 2), "r/recurrent_kernel": (2, 2), "r/bias": (2,)}
+    gru_in_keras = dict.fromkeys(in_keras, (2, 6))
+    for cell, shapes in ((nn.SimpleRNN, names), (nn.SimpleRNN, in_keras), (nn.GRU, gru_names), (nn.GRU, gru_in_keras)):
+        model = nn.Sequential([cell(2, stateful=4)], input_shape=(3, 2))
+        model.state[...] = 7
+        nn.load({name: np.ones(shape) for name, shape in shapes.items()}, into=model)
+        assert (model.layers[0].weight == 1).all()
+        assert (model.state == 7).all()
+
+
+def test_masked_cells_are_no_numbers() -> None:
+    model = nn.Sequential([nn.Dense(2)], input_shape=3)
+    weights = {"0.weight": np.ma.masked_array(np.ones((2, 3)), mask=np.eye(2, 3)), "0.bias": np.ones(2)}
+    with pytest.raises(ValueError, match=r"0\.weight must have no masked cells, got 2"):
+        nn.load(weights, into=model)
+
+
 def test_recurrent_layers_of_keras(rng: np.random.Generator) -> None:
     X = rng.standard_normal((5, 6, 2))
     gru = [rng.standard_normal(shape) for shape in [(2, 12), (4, 12), (2, 12)]]
@@ -396,10 +417,27 @@ def test_recurrent_layers_of_keras(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(nn.load(mapping, into=model).predict(X), elman(keras_gru(X, *gru), *rnn), rtol=1e-12)
 
 
-def test_reset_before_the_product_is_refused() -> None:
-    variables = {"gru": [np.ones((2, 12)), np.ones((4, 12)), np.ones(12)]}
-    model = nn.Sequential([nn.GRU(4)], input_shape=(6, 2))
-    assert_refused(model, io.BytesIO(keras_file(variables)), r"its gru has .*bias \(12,\), and gru_1 takes .*bias \(2, 12\)")
+def test_reset_before_the_product(rng: np.random.Generator, tmp_path: Path) -> None:
+    before, after = ([rng.standard_normal(shape) for shape in [(2, 12), (4, 12), bias]] for bias in [(12,), (2, 12)])
+    model = nn.Sequential([nn.GRU(4, reset_after=False)], input_shape=(6, 2), dtype="float64")
+    X, (W, U, b) = rng.standard_normal((5, 6, 2)), before
+    h = np.zeros((5, 4))
+    for x in X.swapaxes(0, 1):  # gates in the order z, r, n
+        z, r = np.split(1 / (1 + np.exp(-(x @ W + b)[:, :8] - h @ U[:, :8])), 2, axis=1)
+        h = z * h + (1 - z) * np.tanh((x @ W + b)[:, 8:] + (r * h) @ U[:, 8:])
+    nn.load(io.BytesIO(keras_file({"gru": before})), into=model)
+    np.testing.assert_allclose(model.predict(X), h, rtol=1e-12)
+    described = entry(
+        "GRU", "g", (6, 2), units=4, return_sequences=False, reset_after=False, recurrent_activation="sigmoid", **RECURRENT
+    )
+    (tmp_path / "m.keras").write_bytes(archive(sequential(described, shape=(6, 2)), keras_file({"gru": before})))
+    read = nn.load(tmp_path / "m.keras")
+    np.testing.assert_array_equal(read.predict(X), model.predict(X))
+    other = nn.Sequential([nn.GRU(4)], input_shape=(6, 2))
+    match = r"its gru has .*bias \(12,\), and gru_1 takes .*bias \(2, 12\)"
+    assert_refused(other, io.BytesIO(keras_file({"gru": before})), match)
+    match = r"its gru has .*bias \(2, 12\), and gru_1 takes .*bias \(12,\)"
+    assert_refused(model, io.BytesIO(keras_file({"gru": after})), match)
 
 
 @pytest.mark.parametrize(
@@ -527,6 +565,10 @@ def test_flatten_before_a_dense_layer(before: list[Any], rng: np.random.Generato
     config = sequential(*before, entry("Flatten", "flat"), dense, shape=(2, 3))
     path.write_bytes(archive(config, keras_file({"dense": [W]})))
     np.testing.assert_allclose(nn.load(path).predict(X), X.reshape(4, 6) @ W, rtol=1e-12)
+    other_order = sequential(*before, entry("Flatten", "flat", data_format="channels_first"), dense, shape=(2, 3))
+    path.write_bytes(archive(other_order, keras_file({"dense": [W]})))
+    with pytest.raises(ValueError, match="data_format of its Flatten must be 'channels_last', got 'channels_first'"):
+        nn.load(path)
 
 
 def functional(*names: str, reads: tuple[str, ...], outputs: Any) -> dict[str, Any]:
@@ -550,6 +592,20 @@ def test_a_functional_model(rng: np.random.Generator, tmp_path: Path) -> None:
         path.write_bytes(archive(functional("a", "b", reads=reads, outputs=outputs), weights))
         with pytest.raises(ValueError, match="its layers must form a chain"):
             nn.load(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "good"), [("training", True, False), ("training", False, True), ("mask", None, True)]
+)
+def test_calls_with_more_than_an_input(name: str, value: Any, good: bool, tmp_path: Path) -> None:
+    config = functional("a", reads=("x",), outputs=["a", 0, 0])
+    config["config"]["layers"][1]["inbound_nodes"][0]["kwargs"][name] = value
+    (tmp_path / "m.keras").write_bytes(archive(config, keras_file({"dense": [np.eye(3)]})))
+    if good:
+        assert nn.load(tmp_path / "m.keras").output_shape == (3,)
+    else:
+        with pytest.raises(ValueError, match=f"its a must be called with an input only, got '{name}' too"):
+            nn.load(tmp_path / "m.keras")
 
 
 def test_two_chains_are_no_model(tmp_path: Path) -> None:
@@ -588,10 +644,6 @@ def dense(**changes: Any) -> dict[str, Any]:
         (entry("ReLU", "r", max_value=6.0, negative_slope=0.0, threshold=0.0), "max_value of its ReLU must be None, got 6.0"),
         (entry("Flatten", "f"), "its Flatten must have a Dense after it"),
         (entry("SimpleRNN", "r", units=3, return_sequences=True, **RECURRENT | {"dropout": 0.5}), "dropout of its SimpleRNN"),
-        (
-            entry("GRU", "g", units=3, return_sequences=True, reset_after=False, recurrent_activation="sigmoid", **RECURRENT),
-            "reset_after of its GRU must be True, got False",
-        ),
     ],
 )  # fmt: skip
 def test_what_nncore_has_not(layer: dict[str, Any], match: str, tmp_path: Path) -> None:

@@ -157,14 +157,21 @@ def test_masks_and_joined_rows(dtype: str, isa: str, rng: np.random.Generator) -
             x = np.where(rng.random(a.shape) < 0.3, a, np.dtype(dtype).type(value))
             x[rng.random((rows, steps)) < 0.5] = value
             x[0, 0, -1] = np.nan  # which equals nothing
-            (mask,) = run(
-                "mask_steps", [np.full((rows, steps), np.nan, dtype)], [x], sizes=(steps, width), constants=(value,), **kw
-            )
+            empty, how = np.full((rows, steps), np.nan, dtype), {"sizes": (steps, width), "constants": (value,), **kw}
+            (mask,) = run("mask_steps", [empty], [x, None], **how)
             assert np.array_equal(mask, reference.mask_steps(x, value))
+            earlier = (rng.random((rows, steps)) < 0.5).astype(dtype)
+            (both,) = run("mask_steps", [empty], [x, earlier], **how)
+            assert np.array_equal(both, reference.mask_steps(x, value, earlier))
+            assert np.array_equal(both, mask * earlier)
             assert mask[0, 0] == 1
             assert np.array_equal(
                 mask == 0, [[all(v == np.dtype(dtype).type(value) for v in step) for step in row] for row in x]
             )
+            skipped = np.where(mask[..., None] == 0, np.dtype(dtype).type(np.inf), y)
+            (cleared,) = run("clear_skipped", [skipped.copy()], [mask], sizes=(steps, width + other), **kw)
+            assert np.array_equal(cleared, reference.clear_skipped(skipped, mask))
+            assert np.array_equal(cleared, np.where(skipped == np.inf, 0, skipped))
 
 
 @each_cell

@@ -11,6 +11,8 @@ from helpers.recurrent import CELLS, NAMES, each_cell, each_dtype
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore import _kernels
+from nncore.program.recording import ModelTape
 
 Array = NDArray[Any]
 
@@ -127,6 +129,45 @@ def test_masking_of_bad_values() -> None:
             nn.Masking(value)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"masking needs sequences: its input shape must be \(steps, inputs\), got \(4,\)"):
         nn.Sequential([nn.Masking(), nn.Dense(2)], input_shape=4)
+    for dtype, compute, value in (("float32", None, -1e39), ("float32", "bfloat16", float(np.finfo("float32").min))):
+        with pytest.raises(ValueError, match=f"value of masking_1 must be finite in {compute or dtype}, got -"):
+            nn.Sequential([nn.Masking(value), nn.GRU(2)], input_shape=(3, 2), dtype=dtype, compute_dtype=compute)
+    assert nn.Sequential([nn.Masking(-1e39), nn.GRU(2)], input_shape=(3, 2), dtype="float64").output_shape == (2,)
+
+
+@each_cell
+def test_steps_that_either_of_two_layers_marks_are_skipped(cell: str, rng: np.random.Generator) -> None:
+    model = network([nn.Masking(0.0), nn.Masking(-1.0), CELLS[cell](3)])
+    alone = network([CELLS[cell](3)], (4, 2))
+    alone.parameters[...] = model.parameters
+    x = rng.standard_normal((2, 4, 2))
+    X = np.concatenate([np.zeros((2, 1, 2)), x, np.full((2, 1, 2), -1.0)], axis=1)
+    np.testing.assert_allclose(model.predict(X), alone.predict(x), rtol=1e-12)
+
+
+@each_cell
+@pytest.mark.parametrize("both", [False, True])
+def test_padding_whose_products_overflow(
+    cell: str, both: bool, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The padding is the lowest number there is: W x of it is inf - inf, of which nothing may be seen anywhere."""
+    monkeypatch.setattr(_kernels, "isa_name", "baseline")  # fused multiply-adds have no infinite products in their sums
+    layer = CELLS[cell](3)
+    small, large = (
+        network([nn.Masking(value), nn.Bidirectional(layer) if both else layer], dtype="float32")
+        for value, layer in ((-9.0, layer), (float(np.finfo("float32").min), CELLS[cell](3)))
+    )
+    X, d = np.float32(rng.standard_normal((5, 6, 2))), rng.standard_normal((5, *small.output_shape))
+    results = []
+    for model in (small, large):
+        model.parameters *= 4  # some weights are above 1
+        X[1:, 3:] = model.layers[0].value
+        results.append([
+            model.predict(X), model.loss_and_gradient(X, d, "squared_error")[1], model.deltas(X, d, "squared_error")["input"],
+            model.hessian(X, d, "squared_error"),
+        ])  # fmt: skip
+    for mine, expected in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, expected)
 
 
 # States carried over.
@@ -220,6 +261,103 @@ def test_fit_carries_states_from_batch_to_batch(cell: str, rng: np.random.Genera
     np.testing.assert_allclose(got, np.concatenate([by_hand.parameters, by_hand.state]), rtol=1e-9, atol=1e-12)
 
 
+def test_what_measures_leaves_the_states(rng: np.random.Generator) -> None:
+    """Neither what is seen of a training nor what is computed beside it changes it."""
+    X, d = rng.standard_normal((15, 6, 2)), rng.standard_normal((15, 3))
+
+    def trained(**options: Any) -> tuple[nn.Sequential, nn.Trainer]:
+        model = network([nn.GRU(3, stateful=5)])
+        trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.1))
+        trainer.fit(X, d, epochs=3, batch_size=5, shuffle=False, verbose=0, **options)
+        return model, trainer
+
+    expected, _ = trained()
+    for options in ({"validation_data": (X[:10], d[:10])}, {"exact_loss": True}):
+        model, trainer = trained(**options)
+        np.testing.assert_array_equal(model.parameters, expected.parameters)
+        np.testing.assert_array_equal(model.state, expected.state)
+    trainer.lr_find(X, d, steps=6, batch_size=5)
+    trainer.profile(X, d, batch_size=5, steps=2)
+    np.testing.assert_array_equal(model.state, expected.state)
+    flat = np.zeros((2, model.parameters.size))
+    surface = nn.landscapes.loss_surface(model, X, d, "squared_error", flat, points=2)
+    assert len({*surface.loss.ravel()}) == 1
+    assert surface.loss[0, 0] == trainer.evaluate(X, d)["loss"]  # which leaves the last states
+    assert not np.array_equal(model.state, expected.state)
+
+
+def test_batch_statistics_leave_the_states(rng: np.random.Generator) -> None:
+    model = network([nn.GRU(3, stateful=5), nn.Dense(4), nn.BatchNorm()])
+    X = rng.standard_normal((10, 6, 2))
+    model.predict(X)
+    states = model["gru_1"].state.copy()
+    trainer = nn.Trainer(model, "squared_error")
+    trainer.update_batch_statistics(X, batch_size=5)
+    for rows in (3, 9):  # the last one would be joined to the batch before
+        with pytest.raises(ValueError, match=f"got 10 rows in batches of {rows}"):
+            trainer.update_batch_statistics(X, batch_size=rows)
+    np.testing.assert_array_equal(model["gru_1"].state, states)
+    for given in (X, None):
+        folded, difference = model.fold_batch_norm(given)
+        assert difference < 1e-12
+        np.testing.assert_array_equal(model["gru_1"].state, states)
+        np.testing.assert_array_equal(folded["gru_1"].state, states)
+
+
+def test_no_program_takes_more_rows_than_there_are_states(rng: np.random.Generator) -> None:
+    """Whatever the checks of a call have overlooked: ops would read and write beyond the states."""
+    model = network([nn.GRU(3, stateful=5)])
+    for rows in (6, 10):
+        with pytest.raises(ValueError, match=f"layer gru_1 must get batches of 5 rows, got {rows}"):
+            ModelTape.forward(model, rows)
+
+
+def test_initialization_from_data_leaves_the_states(rng: np.random.Generator) -> None:
+    model = network([nn.GRU(3, stateful=5), nn.WeightNorm(nn.Dense(4))])
+    model.state[...] = 0.5
+    model.layers[1].initialize_from_data(rng.standard_normal((5, 6, 2)))
+    assert (model.state == 0.5).all()
+
+
+def test_lr_find_takes_the_pieces_in_their_order(rng: np.random.Generator) -> None:
+    X, d = rng.standard_normal((15, 6, 2)), rng.standard_normal((15, 3))
+    model = network([nn.GRU(3, stateful=5)])
+    trainer = nn.Trainer(model, "squared_error", nn.SGD(lr=0.1))
+    losses = trainer.lr_find(X, d, start=1e-30, end=2e-30, steps=3, batch_size=5).losses
+    expected = [trainer.evaluate(X[first : first + 5], d[first : first + 5])["loss"] for first in (0, 5, 10)]
+    np.testing.assert_allclose(losses, expected, rtol=1e-12)
+
+
+class Raises(nn.Layer):
+    """Fails in the last of so many passes."""
+
+    takes_mask = True
+    left = 3
+
+    def forward(self, x: Array, training: bool) -> Array:
+        self.left -= 1
+        if not self.left:
+            raise RuntimeError("the last one")
+        return x
+
+    def backward(self, dy: Array) -> Array:
+        return dy
+
+
+def test_a_pass_that_fails_leaves_the_states(rng: np.random.Generator) -> None:
+    X, d = rng.standard_normal((20, 6, 2)), rng.standard_normal((20, 3))
+    model = network([nn.GRU(3, stateful=5), Raises()])
+    model.state[...] = 0.5
+    for left, call in (
+        (3, lambda: model.predict(X)), (3, lambda: nn.Trainer(model, "squared_error").evaluate(X, d)),
+        (1, lambda: model.activations(X[:5])), (1, lambda: model.forward(X[:5], training=True)),
+    ):  # fmt: skip
+        model.layers[1].left = left
+        with pytest.raises(RuntimeError, match="the last one"):
+            call()
+        assert (model.state == 0.5).all()
+
+
 def test_rows_must_correspond(rng: np.random.Generator) -> None:
     model, X, d = network([nn.GRU(3, stateful=5)]), rng.standard_normal((12, 6, 2)), rng.standard_normal((12, 3))
     message = r"layer gru_1, with stateful=5, needs batches of 5 rows, whose states it carries over: got 12 rows in batches of"
@@ -245,8 +383,17 @@ def test_rows_must_correspond(rng: np.random.Generator) -> None:
         model.predict_samples(X[:5])
     with pytest.raises(ValueError, match="got 11 rows in batches of 5"):
         trainer.fit(X[:11], d[:11], shuffle=False, last_batch="merge", **some)
-    with pytest.raises(ValueError, match="got 10 rows in batches of 10"):
-        nn.Trainer(model, "squared_error", nn.second_order.LBFGS()).fit(X[:10], d[:10], shuffle=False, verbose=0)
+    for rows in (5, 10):
+        with pytest.raises(ValueError, match="optimizer must take gradient steps for a model that carries states over"):
+            nn.Trainer(model, "squared_error", nn.second_order.LBFGS()).fit(X[:rows], d[:rows], shuffle=False, verbose=0)
+    before = model.parameters.copy()
+    with pytest.raises(ValueError, match="validation_split must be 0 for a model that carries states over"):
+        trainer.fit(X[:10], d[:10], shuffle=False, validation_split=0.5, **some)
+    with pytest.raises(ValueError, match="got 7 rows in batches of 5, in the validation data"):
+        trainer.fit(X[:10], d[:10], shuffle=False, validation_data=(X[:7], d[:7]), **some)
+    with pytest.raises(ValueError, match="got 12 rows in batches of 5, in the data, for exact_loss"):
+        trainer.fit(X, d, shuffle=False, last_batch="drop", exact_loss=True, **some)
+    assert np.array_equal(model.parameters, before)
     for product in (model.jacobian, lambda X: model.jacobian_product(X, model.parameters)):
         with pytest.raises(ValueError, match="needs batches of 5 rows"):
             product(X[:10])

@@ -16,8 +16,8 @@ from nncore._kernels.program import CACHE_LINE
 from nncore._messages import shown
 
 __all__ = [
-    "Array", "OwnsArrays", "aligned_zeros", "for_kernels", "overwrite", "own_arrays", "read_only", "returned", "returned_pair",
-    "same_part", "several",
+    "Array", "OwnsArrays", "aligned_zeros", "check_masks", "for_kernels", "overwrite", "own_arrays", "read_only", "returned",
+    "returned_pair", "same_part", "several",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[Any]
@@ -109,10 +109,20 @@ def several(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, (str, bytes, bytearray)) and not no_axes
 
 
+def check_masks(values: Any, argument: str) -> None:
+    """Raise for a masked array, or a list of such, with masked cells: as an array it has numbers in them."""
+    several = isinstance(values, (list, tuple))
+    masks = [np.ma.getmaskarray(part) for part in (values if several else [values]) if isinstance(part, np.ma.MaskedArray)]
+    if masked := sum(int(mask.sum()) for mask in masks):
+        where = "" if several or not values.ndim else f", the first in row {np.argwhere(masks[0])[0][0]}"
+        raise ValueError(f"{argument} must have no masked cells, got {masked}{where}: fill them, or leave their rows out")
+
+
 def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:
     """The result of a user's function as an array of real numbers of this shape, in which -1 stands for any number."""
     size = str(shape).replace("-1", "k")
     wanted = f"{what} must return {f'an array of real numbers of shape {size}' if shape else 'a real number'}"
+    check_masks(value, f"what {what} returns")
     try:
         array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
@@ -144,10 +154,13 @@ def overwrite(name: str, array: Array, value: Any) -> None:
     """Assign to an array that others hold views of: its numbers change, the array stays."""
     if value is array:  # as after array *= 2
         return
+    check_masks(value, name)
     try:
         given = np.asarray(value)
     except ValueError as error:  # rows of different lengths, more axes than NumPy has
         raise ValueError(f"{name} must be an array of shape {array.shape}, got {shown(value)}") from error
+    if given.dtype.kind not in "fiubO":
+        raise TypeError(f"{name} must be an array of real numbers, got {shown(value)}")
     if given.shape != array.shape:
         raise ValueError(f"{name} must have shape {array.shape}, got {given.shape}")
     array[...] = given

@@ -16,12 +16,12 @@ from numpy.typing import DTypeLike
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import Array, for_kernels, several
+from nncore._utils.arrays import Array, check_masks, for_kernels, several
 from nncore._utils.fields import count
 
 __all__ = [
-    "as_floats", "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_masks",
-    "check_row_count", "check_step", "chunks", "column_names", "column_numbers", "convert", "float_dtype", "frame_columns",
+    "as_floats", "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count",
+    "check_step", "chunks", "column_names", "column_numbers", "convert", "float_dtype", "frame_columns",
     "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite", "real_dtype", "shape_error",
 ]  # fmt: skip
 
@@ -135,15 +135,6 @@ def _check_container(values: Any, argument: str) -> None:
     if isinstance(values, Iterator):
         raise TypeError(f"{argument} must be an array, got a {type(values).__name__}: take list({argument})")
     check_masks(values, argument)
-
-
-def check_masks(values: Any, argument: str) -> None:
-    """Raise for a masked array, or a list of such, with masked cells: as an array it has numbers in them."""
-    several = isinstance(values, (list, tuple))
-    masks = [np.ma.getmaskarray(part) for part in (values if several else [values]) if isinstance(part, np.ma.MaskedArray)]
-    if masked := sum(int(mask.sum()) for mask in masks):
-        where = "" if several or not values.ndim else f", the first in row {np.argwhere(masks[0])[0][0]}"
-        raise ValueError(f"{argument} must have no masked cells, got {masked}{where}: fill them, or leave their rows out")
 
 
 def _array(values: Any, argument: str) -> Array:

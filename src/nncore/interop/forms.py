@@ -38,8 +38,9 @@ def shapes_in(form: Form) -> dict[str, Shape]:
 
 
 def _shapes(layer: Layer) -> dict[str, Shape]:
-    """The layer's own arrays."""
-    arrays: Mapping[str, Parameter | State] = {**layer.parameters, **layer.states}
+    """The layer's own arrays. Files have no states of recurrent layers, which stay as they are."""
+    states = {} if isinstance(layer, Recurrent) else layer.states
+    arrays: Mapping[str, Parameter | State] = {**layer.parameters, **states}
     return {name: array.shape for name, array in arrays.items()}
 
 
@@ -90,10 +91,14 @@ def _simple_rnn(layer: Any) -> Form:
 
 
 def _gru(layer: Any) -> Form:
-    biases = {"bias": (2, 3 * layer.units)}
-    return {
+    form = {
         "weight": _transposed(layer, "weight", "kernel", _reset_first),
         "recurrent_weight": _transposed(layer, "recurrent_weight", "recurrent_kernel", _reset_first),
+    }
+    if not layer.reset_after:
+        return form | {"bias": Recipe({"bias": (3 * layer.units,)}, _reset_first)}
+    biases = {"bias": (2, 3 * layer.units)}
+    return form | {
         "bias": Recipe(biases, lambda both: _reset_first(both[0])),
         "recurrent_bias": Recipe(biases, lambda both: _reset_first(both[1])),
     }

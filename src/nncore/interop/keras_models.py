@@ -36,6 +36,7 @@ def _chain(model: Config) -> list[Config]:
         raise ValueError(f"its model must be Sequential or Functional, got {shown(kind)}")
     if kind == "Functional":
         names = [layer["name"] for layer in layers]
+        _check_calls(layers)
         read = [tensor for layer in layers for tensor in _tensors(layer)]
         if [*read, *_flat(model["config"]["output_layers"])] != names or _flat(model["config"]["input_layers"]) != names[:1]:
             raise ValueError(f"its layers must form a chain, each read by the next one, got {shown(names)}")
@@ -45,6 +46,14 @@ def _chain(model: Config) -> list[Config]:
 def _tensors(layer: Config) -> list[str]:
     """The layers that a layer of a functional model reads, wherever it is used."""
     return [tensor["config"]["keras_history"][0] for node in layer["inbound_nodes"] for tensor in node["args"]]
+
+
+def _check_calls(layers: list[Config]) -> None:
+    """Raise for layers that are called with more than an input, such as ``training=True`` or an initial state."""
+    for layer in layers:
+        for node in layer["inbound_nodes"]:
+            if given := [name for name, value in node["kwargs"].items() if value not in (None, False)]:
+                raise ValueError(f"its {layer['name']} must be called with an input only, got {shown(given[0])} too")
 
 
 def _flat(names: Any) -> list[str]:
@@ -133,13 +142,19 @@ def _rms_norm(config: Config) -> list[Layer]:
     return [nl.RMSNorm(eps=config["epsilon"], name=config["name"])]
 
 
+def _flatten(config: Config) -> list[Layer]:
+    """The dense layer after it does that, in the same order."""
+    _require(config, data_format="channels_last")
+    return []
+
+
 def _simple_rnn(config: Config) -> list[Layer]:
     return [nl.SimpleRNN(**_recurrent(config))]
 
 
 def _gru(config: Config) -> list[Layer]:
-    _require(config, reset_after=True, recurrent_activation="sigmoid")
-    return [nl.GRU(**_recurrent(config))]
+    _require(config, recurrent_activation="sigmoid")
+    return [nl.GRU(**_recurrent(config), reset_after=config["reset_after"])]
 
 
 def _recurrent(config: Config) -> dict[str, Any]:
@@ -154,7 +169,7 @@ LAYERS: dict[str, Callable[[Config], list[Layer]]] = {
     "Dense": _dense,
     "Dropout": _dropout,
     "ELU": lambda config: [nl.ELU(config["alpha"], name=config["name"])],
-    "Flatten": lambda config: [],  # the dense layer after it does that, in the same order
+    "Flatten": _flatten,
     "GRU": _gru,
     "GaussianDropout": lambda config: [nl.GaussianDropout(config["rate"], name=config["name"])],
     "GaussianNoise": lambda config: [nl.GaussianNoise(config["stddev"], name=config["name"])],

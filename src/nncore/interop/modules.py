@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from nncore._messages import shown
-from nncore._utils.arrays import Array
+from nncore._utils.arrays import Array, check_masks
 
 __all__ = ["Entry", "Module", "Told", "checked_array", "grouped", "of_bfloat16"]
 
@@ -56,6 +56,7 @@ def _split(key: str) -> tuple[str, str]:
 
 def checked_array(name: str, array: Any) -> Array:
     """An array of real numbers, ml_dtypes.bfloat16 included."""
+    check_masks(array, name)
     array = np.asarray(array)
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         raise ValueError(f"{name} must be an array of real numbers, got {shown(array)}")

@@ -203,5 +203,6 @@ def loss_surface(
     values = np.empty((b.size, a.size))
     for i, j in np.ndindex(values.shape):
         copy.parameters[...] = origin + a[j] * plane[0] + b[i] * plane[1]
-        values[i, j] = trainer.evaluate(X, y)["loss"]
+        with copy._measuring():
+            values[i, j] = trainer.evaluate(X, y)["loss"]
     return LossSurface(a, b, values, origin, plane)

@@ -18,6 +18,7 @@ class Masking(Layer):
     Sequences of different lengths are padded to the same number of steps with this value, before or after. The last state of
     a recurrent layer is then that after a sequence's own steps; with ``return_sequences=True`` a skipped step repeats the state
     before it, and the next recurrent layer skips it too. No gradient flows through skipped steps. The numbers pass unchanged.
+    Of several such layers each marks its own steps, and all of these are skipped.
 
     Between it and a recurrent layer there may be layers that compute each number by itself (activations other than `Softmax`,
     noise, `Scale`). Others would mix the padding into the rest and are refused. A loss of every step counts the skipped ones.
@@ -27,14 +28,14 @@ class Masking(Layer):
     Parameters
     ----------
     value : float, default 0.0
-        A finite number, which no step of the data consists of. It is compared with the inputs as the layer gets them, after an
-        ``input_scaler`` or `Scale`.
+        A number that is finite in the model's ``dtype`` and ``compute_dtype``, and which no step of the data consists of. It is
+        compared with the inputs as the layer gets them, after an ``input_scaler`` or `Scale`.
 
     Raises
     ------
     ValueError
-        If ``value`` is not finite, the input is not a sequence (steps, inputs), or when the model is made, if a layer after it
-        reads all steps.
+        If ``value`` is not finite there, the input is not a sequence (steps, inputs), or when the model is made, if a layer
+        after it reads all steps.
 
     Examples
     --------
@@ -63,5 +64,5 @@ class Masking(Layer):
     def emit(self, tape: Tape, x: Signal) -> Signal:
         steps, inputs = x.shape
         mask = tape.array(steps)
-        tape.forward.rows("mask_steps", mask, x.value, sizes=(steps, inputs), constants=(self.value,))
+        tape.forward.rows("mask_steps", mask, x.value, x.mask, sizes=(steps, inputs), constants=(self.value,))
         return tape.add(Signal(str(self.name), x.shape, x.value, x.grad, x.tangent, x.grad_tangent, mask))

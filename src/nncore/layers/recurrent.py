@@ -13,7 +13,7 @@ from nncore.initializers import InitializerField, InitializerLike
 from nncore.layers.base import Array, Layer, Parameter
 from nncore.layers.bfloat16 import PAIR, HalfProducts, products_of
 from nncore.layers.products import Products, Rows, Tiles, matrix_tiles
-from nncore.program.ops import Signal
+from nncore.program.ops import Pass, Signal
 from nncore.program.tape import TangentTape, Tape
 
 __all__ = ["GRU", "SimpleRNN"]
@@ -69,8 +69,10 @@ class Recurrent(Layer):
         batch before, 0 at first. The rows of a batch are then the next pieces of as many long sequences, so ``fit`` needs
         ``shuffle=False``, and ``predict`` takes a multiple of this many rows. No gradient flows into the batch before
         (truncated backpropagation through time). ``fit``, ``evaluate``, ``predict``, ``forward`` and ``activations`` leave the
-        last state in ``state``; gradients and curvature start from it and leave it as it is. As Keras's ``stateful=True``,
-        where the number of rows is that of the ``batch_shape``.
+        last state in ``state``, or if they raise the one before; gradients and curvature start from it and leave it as it is.
+        So do the evaluations within ``fit``: the next epoch begins where the last batch has ended, with validation data or
+        without. Second-order optimizers, which minimize one function, are refused. As Keras's ``stateful=True``, where the
+        number of rows is that of the ``batch_shape``.
     weight_init, recurrent_init, bias_init : Initializer or str
         Default ``"glorot_uniform"`` for the weights of the input, ``"orthogonal"`` for those of the state and zeros, as in
         Keras. PyTorch draws all of them from U(−1/√units, 1/√units).
@@ -156,6 +158,8 @@ class Recurrent(Layer):
 
     def emit_into(self, tape: Tape, x: Signal, y: Signal) -> None:
         """Record the layer's ops, whose output is the signal y."""
+        if self.stateful and tape.capacity > self.stateful:  # there is no state of the other rows
+            raise ValueError(f"layer {self.name} must get batches of {self.stateful} rows, got {tape.capacity}")
         outputs, steps = self.gates * self.units, self.steps
         of_x = products_of(tape, outputs, self.inputs, steps)
         cell = CellArrays(tape.array(steps * outputs), tape.array(steps * self.units), None)
@@ -164,12 +168,18 @@ class Recurrent(Layer):
         packed, products = of_x.room_to_pack(), self._state_products(tape, cell)
         x_rows = of_x.rows(x.value, tape.forward)
         of_x.forward(cell.a, x_rows, self.weight, packed, self.bias)
+        self._clear_skipped(tape.forward, cell.a, x.mask)
         self._emit_cell(tape, x.mask, y, cell, products)
         tape.flops_per_row += 2 * steps * self.recurrent_weight.size
         self._emit_gradients(tape, x, x_rows, packed, cell, of_x, products)
         if isinstance(tape, TangentTape) and not self.zoneout:  # which is random
             self._emit_tangent(tape, x, y, packed, cell, of_x, products)
         y.mask = x.mask if self.return_sequences else None
+
+    def _clear_skipped(self, part: Pass, a: Array, mask: Any) -> None:
+        """The input's part of skipped steps is padding, of which a product may overflow."""
+        if mask is not None:
+            part.rows("clear_skipped", a, mask, sizes=(self.steps, self.gates * self.units))
 
     def _state_products(self, tape: Tape, cell: CellArrays) -> list[StateProduct]:
         """The products with U, whose deltas are those that the backward pass writes."""
@@ -251,6 +261,7 @@ class Recurrent(Layer):
         if y.grad_tangent is None:
             y.grad_tangent = tape.array(y.width)
         of_x.tangent_forward(tape, t.a, x, packed, packed_v, tape.direction(self.bias))
+        self._clear_skipped(tape.tangent_forward, t.a, x.mask)
         deltas = [t.delta if p.delta is cell.delta else tape.array(p.delta.shape[1]) for p in products]
         self._emit_cell_tangent(tape, x.mask, y, cell, t, products, deltas)
         of_x.tangent_backward_input(tape, x, t.delta, cell.delta, self.weight, v)

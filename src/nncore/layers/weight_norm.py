@@ -126,7 +126,8 @@ class WeightNorm(Layer):
         model = self.owner() if self.owner else None
         if model is None:
             raise ValueError("initialize_from_data needs a layer that is part of a model")
-        z = model.activations(X)[self.name].astype(np.float64)
+        with model._measuring():
+            z = model.activations(X)[self.name].astype(np.float64)
         mean, deviation = z.mean(axis=0), z.std(axis=0)
         if not (deviation > 0).all():
             raise ValueError(

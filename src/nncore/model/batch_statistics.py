@@ -31,7 +31,7 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
         raise ValueError("model must have a batch normalization whose running averages are not frozen, got none")
     batch = min(fields.count("batch_size", batch_size), len(rows))
     merge = batch > 1 and len(rows) % batch == 1
-    if not merge:
+    if not merge or model.batch_rows:
         model.check_batches(len(rows), batch, training=True)
     steps = -(-len(rows) // batch) - merge
     sparse = isinstance(rows, SparseRows)
@@ -39,12 +39,13 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
     step = stages([recording.gather, *recording.tape.forward])
     compiled = Compiled(recording.tape, step, before=recording.prepare())
     totals = {str(layer.name): np.zeros((2, layer.channels)) for layer in layers}
-    for s in range(steps):
-        compiled.run(compiled.bind(rows), first_step=s, last_step=s + 1, examples=len(rows), batch=batch, merge=merge)
-        count = batch if s < steps - 1 else len(rows) - s * batch
-        for layer in layers:
-            m = count * layer.length
-            totals[str(layer.name)] += recording.tape.statistics[str(layer.name)] * [[count], [count * m / (m - 1)]]
+    with model._measuring():
+        for s in range(steps):
+            compiled.run(compiled.bind(rows), first_step=s, last_step=s + 1, examples=len(rows), batch=batch, merge=merge)
+            count = batch if s < steps - 1 else len(rows) - s * batch
+            for layer in layers:
+                m = count * layer.length
+                totals[str(layer.name)] += recording.tape.statistics[str(layer.name)] * [[count], [count * m / (m - 1)]]
     for name, total in totals.items():
         if not np.isfinite(total).all():
             raise ValueError(f"the statistics of layer {name} are not finite: nothing was changed")
@@ -79,9 +80,10 @@ def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:
             bias = (layer.bias - center) * factor + offset
             layer.weight[...], layer.bias[...] = layer.weight * factor[:, None], bias
     if X is None:
-        X = np.random.default_rng(0).standard_normal((256, *model.input_shape))
+        X = np.random.default_rng(0).standard_normal((model.batch_rows or 256, *model.input_shape))
         X = X if model.input_scaler is None else model.input_scaler.inverse_transform(X)
-    return other, float(np.abs(model.forward(X) - other.forward(X)).max())
+    with model._measuring(), other._measuring():
+        return other, float(np.abs(model.forward(X) - other.forward(X)).max())
 
 
 def _check_foldable(before: Layer | None, layer: BatchNorm) -> None:

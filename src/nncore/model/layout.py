@@ -22,6 +22,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+LARGEST_BFLOAT16 = (2 - 2.0**-7) * 2.0**127
+
+
 def checked_compute_dtype(compute_dtype: Any, dtype: np.dtype[Any]) -> str:
     """The type of the operands of products, checked; None: the dtype of the network."""
     if compute_dtype is None or (isinstance(compute_dtype, str) and compute_dtype == str(dtype)):
@@ -81,14 +84,17 @@ def declare(layers: Iterable[Layer], input_shape: tuple[int, ...]) -> tuple[int,
     return size, kept
 
 
-def check_sequences(layers: Sequence[Layer]) -> None:
+def check_sequences(layers: Sequence[Layer], dtype: np.dtype[Any], compute_dtype: str) -> None:
     """Raise if a layer would read steps that are to be skipped, or layers carry over states of different numbers of rows."""
+    largest = LARGEST_BFLOAT16 if compute_dtype == "bfloat16" else float(np.finfo(dtype).max)
     if len(rows := {layer.batch_rows for layer in layers} - {None}) > 1:
         raise ValueError(f"layers must be stateful for the same number of rows, got {sorted(rows)}")  # type: ignore[type-var]
     masking: Layer | None = None
     for layer in layers:
         if isinstance(layer, Masking):
             masking = layer
+            if abs(layer.value) > largest:
+                raise ValueError(f"value of {layer.name} must be finite in {compute_dtype}, got {shown(layer.value)}")
         elif masking and not layer.takes_mask:
             raise ValueError(
                 f"layer {layer.name} must not read the steps that {masking.name} marks to be skipped: take a recurrent layer "

@@ -6,7 +6,8 @@ import copy
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ from nncore._utils.checks import (
 )
 from nncore._utils.fields import Fixed, Sealed, count, flag
 from nncore._utils.hints import missing_method
+from nncore._utils.interrupt import Interrupt
 from nncore._utils.lru import LRUCache
 from nncore.data.example_weights import example_weights
 from nncore.data.scaler import Scaler
@@ -54,6 +56,7 @@ MOST_FORWARD_ROWS = 16384  # or up to this many if they are too little work for 
 
 
 COPYING: ContextVar[dict[int, Any] | None] = ContextVar("memo", default=None)  # of the copy that is being made
+NOTHING = nullcontext()
 VECTORS = ("parameters", "gradients", "state")  # of which the layers' arrays are views
 MADE = "the model is made", "make a new model"
 WITHIN_GRADIENTS = (
@@ -91,7 +94,7 @@ class Network(Sealed):
         layout.check_layers(self.layers)
         layout.name_layers(self.layers)
         size, kept = layout.declare(self.layers, self.input_shape)
-        layout.check_sequences(self.layers)
+        layout.check_sequences(self.layers, self.dtype, self.compute_dtype)
         self.output_shape: tuple[int, ...] = self.layers[-1].output_shape
         for name, numbers in zip(VECTORS, (size, size, kept), strict=True):
             if name not in vars(self):  # a copy has them already
@@ -421,7 +424,8 @@ class Network(Sealed):
         recording = ModelTape.forward(self, len(rows), training=training, fused=False, sparse=isinstance(rows, SparseRows))
         ops = stages([recording.gather, *recording.tape.forward])
         compiled = Compiled(recording.tape, ops, before=recording.prepare())
-        compiled.run(compiled.bind(rows), examples=len(rows), batch=len(rows), step_offset=check_step(step))
+        with self._carrying():
+            compiled.run(compiled.bind(rows), examples=len(rows), batch=len(rows), step_offset=check_step(step))
         signals = [recording.input] * (not self.reads_sparse) + recording.tape.signals
         return {signal.name: signal.value.reshape(len(rows), *signal.shape) for signal in signals}
 
@@ -437,8 +441,30 @@ class Network(Sealed):
         )
         out = np.empty((count * n, *write.sizes), dtype=self.dtype)
         bind, steps = [*compiled.bind(rows), (write, 0, out)], count * -(-n // capacity)
-        compiled.run(bind, last_step=steps, examples=n, batch=capacity, step_offset=check_step(step))
+        with self._carrying():
+            compiled.run(bind, last_step=steps, examples=n, batch=capacity, step_offset=check_step(step))
         return out.reshape(count, n, *self.output_shape)
+
+    def _carrying(self) -> AbstractContextManager[None]:
+        """A block of passes that leave the last states of recurrent layers in ``state``, or, if they raise, none of them."""
+        return self._putting_back(always=False) if self.batch_rows else NOTHING
+
+    def _measuring(self) -> AbstractContextManager[None]:
+        """A block of passes that begin at the states which recurrent layers carry over, and leave those as they are."""
+        return self._putting_back(always=True) if self.batch_rows else NOTHING
+
+    @contextmanager
+    def _putting_back(self, *, always: bool) -> Iterator[None]:
+        """A block after which ``state`` is as before: always, or if it raises."""
+        with self.lock:
+            kept, complete = self.state.copy(), False
+            try:
+                yield
+                complete = True
+            finally:
+                if always or not complete:
+                    with Interrupt(tolerated=0):
+                        self.state[...] = kept
 
     def _compile_forward(self, capacity: int, training: bool, noise: bool, sparse: bool) -> tuple[ModelTape, Op, Compiled]:
         recording = ModelTape.forward(self, capacity, training=training, noise=noise, sparse=sparse)

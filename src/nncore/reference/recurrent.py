@@ -25,10 +25,10 @@ from .dense import dense_backward_bias, dense_backward_input, dense_backward_wei
 from .random import random_bits
 
 __all__ = [
-    "add_rows", "dense_steps_backward_bias", "dense_steps_backward_input", "dense_steps_backward_input_bfloat16",
-    "dense_steps_backward_weight", "dense_steps_backward_weight_bfloat16", "dense_steps_forward",
-    "dense_steps_forward_bfloat16", "gru_backward", "gru_backward_bfloat16", "gru_forward", "gru_forward_bfloat16",
-    "gru_reset_before_backward", "gru_reset_before_backward_bfloat16", "gru_reset_before_forward",
+    "add_rows", "clear_skipped", "dense_steps_backward_bias", "dense_steps_backward_input",
+    "dense_steps_backward_input_bfloat16", "dense_steps_backward_weight", "dense_steps_backward_weight_bfloat16",
+    "dense_steps_forward", "dense_steps_forward_bfloat16", "gru_backward", "gru_backward_bfloat16", "gru_forward",
+    "gru_forward_bfloat16", "gru_reset_before_backward", "gru_reset_before_backward_bfloat16", "gru_reset_before_forward",
     "gru_reset_before_forward_bfloat16", "join_rows", "mask_steps", "part_rows", "simple_rnn_backward",
     "simple_rnn_backward_bfloat16", "simple_rnn_forward", "simple_rnn_forward_bfloat16", "zoneout_keep",
 ]  # fmt: skip
@@ -257,13 +257,23 @@ def gru_reset_before_backward_bfloat16(
     return gru_reset_before_backward(dh, gates, previous, U, k, bfloat16_product)
 
 
-def mask_steps(x: Array, value: float = 0.0) -> Array:
-    """mask_rt = 0 where all inputs of the step equal the value, else 1.
+def mask_steps(x: Array, value: float = 0.0, earlier: Array | None = None) -> Array:
+    """mask_rt = 0 where all inputs of the step equal the value, or an earlier mask is 0, else 1.
 
     >>> mask_steps(np.array([[[1.0, 0.0], [0.0, 0.0]]])).tolist()
     [[1.0, 0.0]]
     """
-    return (x != x.dtype.type(value)).any(axis=2).astype(x.dtype)
+    differs = (x != x.dtype.type(value)).any(axis=2)
+    return (differs if earlier is None else differs & (earlier != 0)).astype(x.dtype)
+
+
+def clear_skipped(a: Array, mask: Array) -> Array:
+    """a_rt where mask_rt is not 0, else 0, whatever a_rt is.
+
+    >>> clear_skipped(np.array([[[np.nan], [2.0]]]), np.array([[0.0, 1.0]])).tolist()
+    [[[0.0], [2.0]]]
+    """
+    return np.where(mask[..., None] != 0, a, 0)
 
 
 def join_rows(a: Array, b: Array) -> Array:

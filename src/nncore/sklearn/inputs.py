@@ -11,8 +11,8 @@ import numpy as np
 from sklearn.base import clone
 
 from nncore._messages import shown
-from nncore._utils.arrays import Array
-from nncore._utils.checks import as_numbers, check_masks, frame_columns, is_frame, is_sparse
+from nncore._utils.arrays import Array, check_masks
+from nncore._utils.checks import as_numbers, frame_columns, is_frame, is_sparse
 from nncore.data.sparse import check_structure
 
 __all__ = ["as_validation_data", "check_inputs", "check_readable", "make_transformer", "repeatable", "result_rows"]

@@ -326,12 +326,24 @@ class BaseTrainer(OwnsArrays, Sealed):
     def _evaluate(
         self, data: Dataset, losses: Array | None = None, stop: Callable[[], bool] | None = None, ranks: Ranks | None = None
     ) -> dict[str, float]:  # fmt: skip
+        """As `_measured`; what is measured beside a training leaves the states that recurrent layers carry over."""
+        with self.model._measuring():
+            return self._measured(data, losses, stop, ranks)
+
+    def _evaluation_rows(self, data: Dataset, hint: str = "") -> int:
+        """The rows of a batch of an evaluation; raises if layers cannot work on such batches of these data."""
+        rows = self.model.batch_rows or min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
+        self.model.check_batches(len(data), min(rows, len(data)), training=False, hint=hint)
+        return rows
+
+    def _measured(
+        self, data: Dataset, losses: Array | None = None, stop: Callable[[], bool] | None = None, ranks: Ranks | None = None
+    ) -> dict[str, float]:  # fmt: skip
         """The row of ``evaluate``; the loss of each example in ``losses``. Nothing if ``stop`` has ended it.
 
         With ``ranks`` each of them takes a share of the rows.
         """
-        capacity = self.model.batch_rows or min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
-        self.model.check_batches(len(data), min(capacity, len(data)), training=False)
+        capacity = self._evaluation_rows(data)
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)
         first, last = ranks.own_share(steps) if ranks else (0, steps)

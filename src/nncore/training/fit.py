@@ -61,6 +61,12 @@ def fit_data(
     if validation_split:
         if validation is not None:
             raise ValueError("validation_split and validation_data exclude each other, got both")
+        if rows := trainer.model.batch_rows:
+            raise ValueError(
+                f"validation_split must be 0 for a model that carries states over from batch to batch (stateful={rows}), got "
+                f"{validation_split}: without rows taken at random the others would not follow on each other; pass "
+                "validation_data"
+            )
         kept, held_back = _split(train, validation_split, trainer.seed)
         sampler, labels = sampler.take(kept, len(train)), None if labels is None else labels[kept]
         train, validation = train.take(kept), train.take(held_back)
@@ -136,6 +142,8 @@ class FitCall:
         self.evaluated = {"": data.measured} if exact_loss else {}  # by the prefix of their columns
         if data.validation is not None:
             self.evaluated["val_"] = data.validation
+        for prefix, measured in self.evaluated.items():
+            trainer._evaluation_rows(measured, f", in {'the validation data' if prefix else 'the data, for exact_loss'}")
         self.each_epoch = bool(self.evaluated) or progress.verbose == 2 or callbacks.every_epoch
         callbacks.check_columns([*loop.columns, *(name for prefix in self.evaluated for name in trainer.row_columns(prefix))])
 

@@ -147,7 +147,7 @@ def sweep(
     batch = min(count("batch_size", batch_size), len(data))
     twin._check_optimizer(len(data), batch)
     twin.model.check_batches(len(data), batch, training=True, hint="; take another batch_size")
-    run = TrainingLoop(twin, data, batch, samplers.Shuffled())
+    run = TrainingLoop(twin, data, batch, samplers.Sequential() if twin.model.batch_rows else samplers.Shuffled())
     losses, curve = _losses(run, steps, smoothing, divergence)
     return LearningRates(start * (end / start) ** (np.arange(len(losses)) / (steps - 1)), losses, curve)
 

@@ -385,7 +385,9 @@ class Trainer(BaseTrainer):
         >>> trainer.evaluate(np.ones((5, 3)), np.full(5, 2.0))
         {'loss': 4.0}
         """
-        return self._evaluate(self._data(X, y, sample_weight))
+        data = self._data(X, y, sample_weight)
+        with self.model._carrying():
+            return self._measured(data)
 
     # --- averaged parameters
 
@@ -548,6 +550,11 @@ class Trainer(BaseTrainer):
     def _check_order(self, sampler: Sampler, accumulate: int) -> None:
         """Raise unless batch follows on batch as the data do: layers carry states over."""
         kept = f"for a model that carries states over from batch to batch (stateful={self.model.batch_rows})"
+        if not isinstance(self.optimizer, GradientOptimizer):
+            raise ValueError(
+                f"optimizer must take gradient steps {kept}, got {shown(self.optimizer)}: each of its iterations would begin "
+                "at the states that the one before has left, and minimize another function"
+            )
         if not isinstance(sampler, samplers.Sequential):
             raise ValueError(f"fit needs shuffle=False {kept}, got the sampler {shown(sampler)}")
         if accumulate > 1:
