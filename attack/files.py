@@ -10,6 +10,7 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import sqlite3
 import tempfile
@@ -28,6 +29,7 @@ Rng = np.random.Generator
 
 _folder = tempfile.TemporaryDirectory(prefix="nncore-attack-")
 CUSTOM = {"Own": Own}
+LARGEST = 1 << 24  # numbers in a row of data that is made here
 
 _models = {name: restored(name).model for name in TRAININGS}
 MODELS = {name: content(model) for name, model in _models.items() if isinstance(model, nn.Sequential)}
@@ -93,6 +95,8 @@ def model(rng: Rng) -> str:
 
 def check_model(loaded: nn.Sequential) -> None:
     """It predicts, from zeros and from large numbers."""
+    if math.prod(loaded.input_shape) > LARGEST:  # of a scaler or an activation, which have no parameters that size
+        return
     for value in (0.0, 1e30):
         try:
             outputs = loaded.predict(np.full((3, *loaded.input_shape), value, loaded.dtype))

@@ -318,6 +318,19 @@ def test_a_csv_file_without_epochs_is_not_appended_to(tmp_path, text):
     assert path.read_text(encoding="utf-8") == text
 
 
+@pytest.mark.parametrize("cell", ["a\rb", "\r", "a\nb", "a\r\nb", 'a"b'])
+def test_cells_of_older_rows_are_kept_when_a_column_comes(tmp_path, cell):
+    path = tmp_path / "log.csv"
+    quoted = cell.replace('"', '""')
+    path.write_bytes(f'epoch,note\n1,"{quoted}"\n'.encode())
+    FakeTrainer().fit([{"loss": 1.0}, {"loss": 0.5, "val_loss": 2.0}], [CSVLogger(path, append=True)])
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [*csv.reader(file, strict=True)]
+    assert [row[:2] for row in rows[:2]] == [["epoch", "note"], ["1", cell]]
+    assert [len(row) for row in rows] == [4] * 4
+    assert rows[-1][2:] == ["0.5", "2.0"]
+
+
 def test_csv_logger_bad_directory(tmp_path):
     with pytest.raises(FileNotFoundError):
         FakeTrainer().fit([{"loss": 1.0}], [CSVLogger(tmp_path / "no" / "log.csv")])

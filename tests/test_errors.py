@@ -311,7 +311,7 @@ PARTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     **{f"input_shape {bad!r}": (lambda bad=bad: nn.Sequential([nn.Dense(2)], bad), ["input_shape", re.escape(repr(bad))])
        for bad in (0, -1, 2.0, "2", None, (), (2, 0), [2, 2], True, (True, 2))},
     **{f"dtype {bad!r}": (lambda bad=bad: make(bad), ["dtype", re.escape(str(bad))])
-       for bad in ("float16", "int32", "complex64", "garbage", "real")},
+       for bad in ("float16", "int32", "complex64", "garbage", "real", "a5")},
     **{f"seed {bad!r}": (lambda bad=bad: nn.Sequential([nn.Dense(2)], 2, seed=bad), ["seed", re.escape(repr(bad))])
        for bad in (-1, 1.5, "x", None, True)},
     **{f"units {bad!r}": (lambda bad=bad: nn.Dense(bad), ["units", "positive integer", re.escape(repr(bad))])

@@ -285,7 +285,7 @@ def real_dtype(name: str, dtype: DTypeLike) -> np.dtype[Any]:
         if dtype is None:  # NumPy interprets None as float64
             raise TypeError
         result = np.dtype(dtype)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, DeprecationWarning):  # which is an error where warnings are: of "a", bytes
         raise TypeError(f"{name} must be float32 or float64, got {shown(dtype)}") from None
     if result not in (np.float32, np.float64):
         raise TypeError(f"{name} must be float32 or float64, got {result}")
