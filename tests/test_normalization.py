@@ -529,7 +529,9 @@ def test_divergence_leaves_finite_statistics(rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("momentum", [0.1, 1.0, None])
 @pytest.mark.parametrize("layer", [nn.BatchNorm, nn.BatchRenorm])
-def test_a_variance_that_float32_cannot_hold(layer: type[nn.BatchNorm], momentum: float | None, rng: np.random.Generator) -> None:
+def test_a_variance_that_float32_cannot_hold(
+    layer: type[nn.BatchNorm], momentum: float | None, rng: np.random.Generator
+) -> None:
     """The batch is normalized well, but the running variance, which inference needs, would not be that of the data."""
     X, y = 1e20 * rng.standard_normal((64, 3)), rng.standard_normal(64)
     for dtype in ("float32", "float64"):
