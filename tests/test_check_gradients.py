@@ -112,5 +112,5 @@ def test_a_loss_whose_differences_overflow_is_refused() -> None:
     def steep(y: Any, d: Any) -> Any:
         return 1e308 * np.clip(y[:, 0] * 1e5, -1, 1), np.full_like(y, 1e300)
 
-    with pytest.raises(ValueError, match="the loss is too large for its differences by dense_1.weight to be finite"):
+    with pytest.raises(ValueError, match=r"the loss is too large for its differences by dense_1\.weight to be finite"):
         model.check_gradients(np.full((1, 1), 1e3), np.zeros(1), steep)

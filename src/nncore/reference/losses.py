@@ -326,4 +326,5 @@ def accuracy_binary(y: Array, d: Array, threshold: float = 0.5, middle: float = 
     >>> accuracy_binary(np.array([[0.7, 0.7], [0.2, 0.3]]), np.array([[1.0, 0.0], [0.0, 0.0]])).tolist()
     [0.0, 1.0]
     """
-    return np.where(d > middle, y > threshold, y <= threshold).all(axis=1).astype(np.float64)
+    right = np.where(d > middle, y > threshold, y <= threshold)
+    return np.asarray(right.all(axis=1), dtype=np.float64)
