@@ -161,3 +161,15 @@ def test_statistics_of_one_row(rng: np.random.Generator) -> None:
     assert model.predict(np.ones((1, 3))).shape == (1, 1)
     with pytest.raises(ValueError, match="must have a batch normalization"):
         nn.Trainer(nn.Sequential([nn.Dense(1)], input_shape=3), "squared_error").update_batch_statistics(np.ones((4, 3)))
+
+
+def test_statistics_that_the_dtype_cannot_hold() -> None:
+    """σ² is a number in float32, σ² m/(m − 1) is not."""
+    X = np.float32(1.8e19) * np.array([[-1, 0], [1, 1]], dtype=np.float32)
+    model = nn.Sequential([nn.BatchNorm(units=[0])], input_shape=2)
+    trainer, before = nn.Trainer(model, "squared_error"), model.state.copy()
+    with pytest.raises(ValueError, match="statistics of layer batch_norm_1 are not finite: nothing was changed"):
+        trainer.update_batch_statistics(X)
+    assert np.array_equal(model.state, before)
+    trainer.update_batch_statistics(X[:, ::-1])  # the channel that is not normalized has no running average
+    assert model.layers[0].running_mean == np.float32(0.9e19)

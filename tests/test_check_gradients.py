@@ -92,3 +92,25 @@ def test_no_kink_where_gradients_are_wrong_but_smooth(activation: Any) -> None:
 def test_samples_must_be_positive(samples: Any) -> None:
     with pytest.raises((ValueError, TypeError), match="samples must be a positive integer"):
         network().check_gradients(X, np.zeros(20), "squared_error", samples=samples)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-200, 1e-155, 1.0, 1e155, 1e200, 1e300])
+def test_the_error_does_not_depend_on_the_scale_of_the_loss(scale: float) -> None:
+    """Squares of differences overflow or become 0; 5 times the gradient is wrong by 4/6 at any scale."""
+    for factor, error in ((5.0, 2 / 3), (1.0, 0.0)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            errors = network().check_gradients(
+                X, np.zeros(20), lambda y, d, factor=factor: (scale * y[:, 0] ** 2 / 2, factor * scale * y)
+            )
+        assert errors == pytest.approx(dict.fromkeys(errors, error), rel=1e-6)
+
+
+def test_a_loss_whose_differences_overflow_is_refused() -> None:
+    model = nn.Sequential([nn.Dense(1, bias=False, weight_init="zeros")], input_shape=1, dtype="float64")
+
+    def steep(y: Any, d: Any) -> Any:
+        return 1e308 * np.clip(y[:, 0] * 1e5, -1, 1), np.full_like(y, 1e300)
+
+    with pytest.raises(ValueError, match=r"the loss is too large for its differences by dense_1\.weight to be finite"):
+        model.check_gradients(np.full((1, 1), 1e3), np.zeros(1), steep)

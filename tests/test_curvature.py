@@ -136,6 +136,22 @@ def test_estimates_agree_with_the_exact_report(gauss_newton: bool, dtype: str) -
     assert np.array_equal(again.largest, estimate.largest)
 
 
+@pytest.mark.parametrize("exponent", [-300, 300])
+def test_estimates_of_a_spectrum_whose_squares_are_no_numbers(exponent: int) -> None:
+    """A linear network: λ ∝ X², 10^±180 times as large, which changes nothing else."""
+    X, scale = np.random.default_rng(1).standard_normal((20, 10)), 2.0**exponent
+    model = nn.Sequential([nn.Dense(6, bias=False), nn.Dense(1, bias=False)], input_shape=10, dtype="float64")
+    one, other = (
+        curvature(model, s * X, np.zeros(20), "squared_error", exact_up_to=0, steps=20, probes=3) for s in (1.0, scale)
+    )
+    assert one.negative_directions > 0
+    assert other.negative_directions == one.negative_directions
+    assert other.trace == pytest.approx(one.trace * scale**2, rel=1e-9)
+    assert other.trace_error == pytest.approx(one.trace_error * scale**2, rel=1e-9)
+    np.testing.assert_allclose(other.largest, one.largest * scale**2, rtol=1e-6)
+    np.testing.assert_allclose(other.smallest, one.smallest * scale**2, rtol=1e-6)
+
+
 def test_condition_number_of_linear_regression() -> None:
     model = nn.Sequential([nn.Dense(1, bias=False)], 3, dtype="float64")
     scaled, singular = np.diag([1.0, 2.0, 10.0]), np.diag([1.0, 0.0, 10.0])

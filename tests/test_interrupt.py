@@ -619,3 +619,28 @@ def test_a_state_is_loaded_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> 
     after = optimizer.state_dict()
     assert after.keys() == saved[0].keys()
     assert all(np.array_equal(after[key], saved[0][key]) for key in after)
+
+
+def test_the_second_press_ends_the_metrics_of_an_iteration() -> None:
+    """Those of a full-batch optimizer: the iteration counts, the metric that was left out is NaN."""
+    rows, seen = 512 * 200, 0
+
+    def slow(y: Any, d: Any) -> Any:
+        nonlocal seen
+        seen += len(y)
+        if seen == len(y):
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        time.sleep(0.01)
+        return np.zeros(len(y)), np.zeros_like(y)
+
+    model = nn.Sequential([nn.Dense(1, weight_init="zeros")], input_shape=1)
+    metric = nn.losses.PythonLoss(slow)
+    trainer = nn.Trainer(model, "squared_error", nn.second_order.LBFGS(), metrics=[metric])
+    X = np.random.default_rng(0).standard_normal((rows, 1))
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, X, epochs=5, verbose=0)
+    assert seen < rows
+    assert trainer.epochs_done == trainer.optimizer.step_count == len(trainer.history) == 1
+    assert np.isnan(trainer.history["slow"]).all()
+    assert np.isfinite(trainer.history["loss"]).all()

@@ -365,6 +365,10 @@ def test_accuracies(dtype: str, isa: str, rng: np.random.Generator) -> None:
             check_accuracy_binary((y / 4).astype(dtype), d, isa, threshold, threshold)
         check_accuracy_binary(y, 2 * d - 1, isa, 0.0, 0.0, 0.0, 0.0)
         check_accuracy_binary(y, d + 1, isa, 0.25, 0.25, 1.5, 1.5)
+        y[rng.random(y.shape) < 0.5 / width] = np.nan  # never correct
+        check_accuracy_binary(y, d, isa, 0.25, 0.25)
+        (hit,) = run("accuracy_labels", [(rows, np.float64)], (y, labels), dtype, **kw)
+        assert np.array_equal(hit, reference.accuracy_labels(y, labels)), (rows, width)
 
 
 # Gathering: exact.

@@ -35,6 +35,22 @@ def test_accuracy_of_two_classes(loss: str, signs: bool, rng: np.random.Generato
     assert got["accuracy"] == pytest.approx(want, abs=1e-15)
 
 
+@pytest.mark.parametrize("loss", ["sigmoid_cross_entropy", "squared_error"])
+@pytest.mark.parametrize("targets", [[0, 1, 0, 1], np.eye(2)[[0, 1, 0, 1]], [[0, 0], [1, 1], [1, 0], [0, 0]]])
+def test_nan_is_never_correct(targets: list[int], loss: str) -> None:
+    """Neither for one output, nor for classes, nor for several labels; without it each example would be correct."""
+    y = np.asarray(targets, dtype=float).reshape(4, -1)
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(y.shape[1])], input_shape=4, dtype="float64"), loss, metrics=["accuracy"])
+    weight = trainer.model.layers[0].weight
+    weight[...] = 2 * y.T - 1
+    X = np.eye(4)
+    assert trainer.evaluate(X, targets)["accuracy"] == 1
+    weight[-1] = np.nan
+    row = trainer.evaluate(X, targets)
+    assert row["accuracy"] == 0
+    assert np.isnan(row["loss"])
+
+
 def test_metrics_by_the_name_of_a_loss(rng: np.random.Generator) -> None:
     model, X, y = make(), rng.standard_normal((60, INPUTS)), rng.standard_normal((60, OUTPUTS))
     e = model.predict(X) - y

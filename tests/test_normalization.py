@@ -527,6 +527,37 @@ def test_divergence_leaves_finite_statistics(rng: np.random.Generator) -> None:
     assert np.isfinite(model.parameters).all()
 
 
+@pytest.mark.parametrize("momentum", [0.1, 1.0, None])
+@pytest.mark.parametrize("layer", [nn.BatchNorm, nn.BatchRenorm])
+def test_a_variance_that_float32_cannot_hold(
+    layer: type[nn.BatchNorm], momentum: float | None, rng: np.random.Generator
+) -> None:
+    """The batch is normalized well, but the running variance, which inference needs, would not be that of the data."""
+    X, y = 1e20 * rng.standard_normal((64, 3)), rng.standard_normal(64)
+    for dtype in ("float32", "float64"):
+        model = nn.Sequential([layer(momentum=momentum), nn.Dense(1)], input_shape=3, dtype=dtype)
+        trainer = nn.Trainer(model, "mean_squared_error", nn.SGD(lr=0.01))
+        before = model.state.copy()
+        if dtype == "float64":
+            trainer.fit(X, y, batch_size=32, verbose=0)
+            assert (model.layers[0].running_var > 1e38).all()
+            continue
+        with pytest.raises(nn.DivergenceError, match=r"a variance of the batch in layer batch_.* is too large for float32"):
+            trainer.fit(X, y, batch_size=32, verbose=0)
+        assert np.array_equal(model.state, before)
+        with pytest.raises(nn.DivergenceError, match="too large for float32"):
+            trainer.partial_fit(X, y)
+
+
+def test_a_variance_that_float32_cannot_hold_without_running_averages(rng: np.random.Generator) -> None:
+    X, y = 1e20 * rng.standard_normal((64, 3)), rng.standard_normal(64)
+    model = nn.Sequential([nn.BatchNorm(track_running_stats=False), nn.Dense(1)], input_shape=3)
+    nn.Trainer(model, "mean_squared_error", nn.SGD(lr=0.01)).fit(X, y, batch_size=32, verbose=0)
+    wide = nn.Sequential([nn.BatchNorm(units=[0]), nn.Dense(1, weight_init="zeros")], input_shape=3)
+    X[:, 0] /= 1e20
+    nn.Trainer(wide, "mean_squared_error", nn.SGD(lr=1e-45)).fit(X, 0 * y, batch_size=32, verbose=0)
+
+
 # --- invalid arguments
 
 

@@ -301,6 +301,43 @@ def test_minimize_binds_its_ops_once(case, monkeypatch):
     assert len(bound) == (3 if "nesterov" in case else 1)
 
 
+@pytest.mark.parametrize("name", sorted(name for name, make in OPTIMIZERS.items() if "lr" in make().hyperparameters))
+def test_what_f_assigns_holds_from_the_next_step_on(name):
+    """In `minimize` as in steps by hand: the learning rate, a schedule of it, and what the ops depend on."""
+    make, bowl = OPTIMIZERS[name], Bowl()
+
+    def assign(opt, evaluations):
+        if evaluations == 3:
+            opt.lr = opt.lr / 8
+        if evaluations == 6:
+            opt.lr = Exponential(0.5 * float(opt.lr), 0.5)
+        if evaluations == 9 and hasattr(opt, "eps_placement"):
+            opt.eps_placement = "inside"
+
+    opt, twin, evaluations = make(), make(), [0]
+
+    def f(x):
+        evaluations[0] += 1
+        assign(opt, evaluations[0] / (2 if opt.enter else 1))  # Nesterov's is also evaluated at the parameters
+        return bowl.value_and_gradient(x)
+
+    path = opt.minimize(f, [1.0, -2.0], 12)
+    theta = np.array([1.0, -2.0])
+    twin.begin(theta)
+    for step in range(1, 13):
+        assign(twin, step)
+        twin.step(theta, bowl.value_and_gradient(theta)[1])
+    twin.finish(theta)
+    np.testing.assert_array_equal(path.theta[-1], theta)
+
+
+def test_a_schedule_that_becomes_invalid_leaves_the_path():
+    opt = optimizers.SGD(Polynomial(0.5, steps=4, final=-0.5))
+    with pytest.raises(ValueError, match="lr must be") as caught:
+        opt.minimize(Bowl(), [1.0, 1.0], 10)
+    assert opt.step_count == len(caught.value.path.theta) == 3
+
+
 def test_minimize_refuses_an_f_that_takes_steps():
     opt = optimizers.Adam()
 

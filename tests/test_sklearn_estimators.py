@@ -282,6 +282,23 @@ def test_weights_of_the_validation_score() -> None:
     assert estimator.best_validation_score_ == 1.0
 
 
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("factor", [2.0**-10, 2.0**10])
+def test_the_scale_of_weights_does_not_change_the_validation_loss(given: bool, factor: float) -> None:
+    weights = np.arange(1.0, 151.0)
+    fitted = []
+    for w in (weights, factor * weights):
+        validation = {"X_val": X, "y_val": Y, "sample_weight_val": w} if given else {}
+        estimator = MLPClassifier(**QUICK, alpha=0, early_stopping=True, monitor="loss", n_iter_no_change=2, tol=0.01)
+        fitted.append(estimator.fit(X, Y, w, **validation))
+    one, other = fitted
+    assert one.n_iter_ == other.n_iter_
+    np.testing.assert_array_equal(one.validation_scores_, other.validation_scores_)
+    if given:
+        loss = -weights @ np.log(one.predict_proba(X))[np.arange(150), Y] / weights.sum()
+        assert one.best_validation_score_ == pytest.approx(loss, rel=1e-5)
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_validation_score_of_a_regressor(weighted: bool) -> None:
     y = np.column_stack([X @ [1, 2, 0, 0], X[:, 0] ** 2, np.full(150, 3.0)])

@@ -71,6 +71,8 @@ class BatchNorm(Layer):
     ValueError
         For an input that is not (channels,) or (channels, length), units that are not channels, constants out of range; in
         training for a batch of one row, whose variance would be 0.
+    DivergenceError
+        In training, for a variance beyond the largest number of the network's dtype: inference could not use it.
 
     Examples
     --------

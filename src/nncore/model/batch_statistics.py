@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nncore._utils import fields
+from nncore._utils.checks import convert
 from nncore.data.sparse import SparseRows
 from nncore.layers import BatchNorm, Dense
 from nncore.layers.base import Layer
@@ -46,13 +47,14 @@ def update_batch_statistics(model: Network, X: Any, batch_size: int) -> None:
             for layer in layers:
                 m = count * layer.length
                 totals[str(layer.name)] += recording.tape.statistics[str(layer.name)] * [[count], [count * m / (m - 1)]]
-    for name, total in totals.items():
-        if not np.isfinite(total).all():
-            raise ValueError(f"the statistics of layer {name} are not finite: nothing was changed")
+    means = [totals[str(layer.name)][:, layer.units or slice(None)] / len(rows) for layer in layers]
+    found = [convert(statistics, model.dtype) for statistics in means]
+    for layer, statistics in zip(layers, found, strict=True):
+        if not np.isfinite(statistics).all():
+            raise ValueError(f"the statistics of layer {layer.name} are not finite: nothing was changed")
     with model.lock:
-        for layer in layers:
-            mean, variance = totals[str(layer.name)][:, layer.units or slice(None)] / len(rows)
-            layer.running_mean[...], layer.running_var[...] = mean, variance
+        for layer, statistics in zip(layers, found, strict=True):
+            layer.running_mean[...], layer.running_var[...] = statistics
 
 
 def fold_batch_norm(model: N, X: Any) -> tuple[N, float]:

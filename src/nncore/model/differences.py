@@ -36,6 +36,10 @@ def relative_error(name: str, value: Callable[[], float], here: float, values: A
             kink = _warn_of_kink(name, value, here, values, i, h)
     if not np.isfinite(expected).all():
         return math.inf
+    size = max(float(np.abs(each).max(initial=0)) for each in (numeric, expected, accuracy))
+    if not math.isfinite(size):
+        raise ValueError(f"the loss is too large for its differences by {name} to be finite, got {here:g}")
+    numeric, expected, accuracy = (each / (size or 1.0) for each in (numeric, expected, accuracy))  # whose squares are finite
     distance = _length(numeric - expected)
     return distance / (_length(numeric) + _length(expected)) if distance > _length(accuracy) else 0.0
 

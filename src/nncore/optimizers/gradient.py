@@ -37,6 +37,7 @@ from nncore.program.ops import Op
 from nncore.schedules import Array, step_or_epoch
 
 MAX_AHEAD = 64  # steps by hand whose coefficients are computed together
+MAX_IN_MINIMIZE = 1024  # of `minimize`, which takes them all if nothing is assigned meanwhile
 
 __all__ = ["GradientOptimizer"]
 
@@ -290,12 +291,16 @@ class GradientOptimizer(Optimizer):
         known = (theta.size, theta.dtype, self.variant)
         if steps is None or steps.state is not self.state or (steps.size, steps.dtype, steps.variant) != known:
             steps = vars(self)["_hand_steps"] = self._bind_step(theta, grad)
-        ahead = max(1, min(2 * steps.known, MAX_AHEAD)) if steps.known_at == assignments.number and self.knows_ahead() else 1
+        self._know_more(steps, MAX_AHEAD)
+        return steps
+
+    def _know_more(self, steps: _kernels.HandSteps, most: int) -> None:
+        """Compute the coefficients of the next steps: only one if they have changed otherwise, or may."""
+        ahead = max(1, min(2 * steps.known, most)) if steps.known_at == assignments.number and self.knows_ahead() else 1
         try:
             self._compute_ahead(steps, ahead)
         except ValueError:  # of a schedule, at what may be a step that will never be taken
             self._compute_ahead(steps, 1)
-        return steps
 
     def _bind_step(self, theta: Real, grad: Real) -> _kernels.HandSteps:
         gradient = np.empty_like(theta) if self.changes_gradient else grad
@@ -426,9 +431,12 @@ class GradientOptimizer(Optimizer):
         ------
         DivergenceError
             A loss, gradient or parameter was not finite. The finite part of the trajectory is its ``path``.
+        ValueError
+            f or x0 does not fit, or a schedule gives a value that is not allowed. The trajectory so far is its ``path``.
 
         Notes
         -----
+        What f assigns to the optimizer, its learning rate for instance, holds from the next step on.
         Ctrl-C takes effect at an evaluation of f. The optimizer then has the state and the counts of the steps taken so far.
         """
         with Interrupt(tolerated=0) as interrupt:
@@ -445,9 +453,8 @@ class GradientOptimizer(Optimizer):
         points, losses = np.empty((steps + 1, theta.size), theta.dtype), np.empty(steps + 1)
         taken = 0
         self.begin(theta)
-        gradient = np.empty_like(theta)
+        gradient, first = np.empty_like(theta), self.step_count
         bound = self._bind_step(theta, gradient)
-        self._compute_ahead(bound, steps)
         try:
             for taken in range(steps + 1):
                 points[taken] = self.parameters(theta)
@@ -459,6 +466,10 @@ class GradientOptimizer(Optimizer):
                     raise DivergenceError(f"{shown(self)}: loss or gradient is not finite after {taken} steps")
                 if taken == steps:
                     break
+                if (bound.known_at != assignments.number or bound.next >= bound.known) and self.step_count == first + taken:
+                    if bound.variant != self.variant:  # f has assigned what the ops depend on
+                        bound = self._bind_step(theta, gradient)
+                    self._know_more(bound, min(MAX_IN_MINIMIZE, steps - taken))
                 outcome = bound.step(theta, gradient, _threads(theta.size))
                 if outcome == 0:
                     raise RuntimeError(
@@ -467,8 +478,8 @@ class GradientOptimizer(Optimizer):
                 if outcome == 2:
                     taken += 1
                     raise DivergenceError(self._not_finite(f"after {taken} steps", gradient))
-        except DivergenceError as error:
-            error.path = Path(points[:taken], losses[:taken])
+        except (DivergenceError, ValueError) as error:
+            error.path = Path(points[:taken], losses[:taken])  # type: ignore[union-attr]
             raise
         finally:
             self.finish(theta)

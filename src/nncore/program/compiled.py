@@ -75,6 +75,7 @@ class Compiled:
         first = sum(len(stage.placed) for stage in before)
         self.step_ops = list(enumerate((op for stage in step for op, _, _ in stage.placed), first))  # with their numbers
         self._of_data = [op for op in self._numbers if op.data]
+        self._python = any(op.kernel == "python" for op in self._numbers)  # which may take any time
         bound = [
             (
                 stage.axis, stage.work_items, stage.cost, stage.completes_loss,
@@ -114,7 +115,7 @@ class Compiled:
         Ctrl-C ends a long run at once with KeyboardInterrupt, unless its handler does not raise; ``stop`` ends it when it is
         true. Neither interrupts a step that has started to change parameters.
         """
-        stoppable = run.get("last_step", 1) * run["batch"] * self.work_per_row > STOPPABLE_WORK
+        stoppable = self._python or run.get("last_step", 1) * run["batch"] * self.work_per_row > STOPPABLE_WORK
         bound = self.numbered(bind)
         with self._lock:
             threads = threads or (_kernels.get_num_threads() if self.parallel else 1)

@@ -304,12 +304,12 @@ def _log_softmax(y: Array) -> tuple[Array, Array]:
 
 
 def accuracy_labels(y: Array, labels: Labels) -> Double:
-    """correct = [argmax_j y_j = label]; of equal outputs the first is used.
+    """correct = [argmax_j y_j = label]; of equal outputs the first is used, and a row with NaN is never correct.
 
     >>> accuracy_labels(np.array([[1.0, 2.0], [3.0, 3.0]]), np.array([1, 1])).tolist()
     [1.0, 0.0]
     """
-    return (y.argmax(axis=1) == labels).astype(np.float64)
+    return ((y.argmax(axis=1) == labels) & ~np.isnan(y).any(axis=1)).astype(np.float64)
 
 
 def accuracy_targets(y: Array, d: Array) -> Double:
@@ -318,7 +318,7 @@ def accuracy_targets(y: Array, d: Array) -> Double:
 
 
 def accuracy_binary(y: Array, d: Array, threshold: float = 0.5, middle: float = 0.5) -> Double:
-    """correct = [(y_j > threshold) = (d_j > middle) for every j].
+    """correct = [(y_j > threshold) = (d_j > middle) for every j]; NaN is never correct.
 
     The threshold is ½ for probabilities and 0 for logits; the middle is the mean of the two values of the targets, ½ for 0
     and 1, 0 for −1 and 1.
@@ -326,4 +326,5 @@ def accuracy_binary(y: Array, d: Array, threshold: float = 0.5, middle: float = 
     >>> accuracy_binary(np.array([[0.7, 0.7], [0.2, 0.3]]), np.array([[1.0, 0.0], [0.0, 0.0]])).tolist()
     [0.0, 1.0]
     """
-    return ((y > threshold) == (d > middle)).all(axis=1).astype(np.float64)
+    right = np.where(d > middle, y > threshold, y <= threshold)
+    return np.asarray(right.all(axis=1), dtype=np.float64)

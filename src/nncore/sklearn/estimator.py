@@ -37,8 +37,8 @@ class Examples(NamedTuple):
         return Examples(self.X[rows], self.y[rows], None if self.weights is None else self.weights[rows])
 
     def given(self) -> tuple[Any, ...]:
-        """As ``validation_data``."""
-        return tuple(part for part in self if part is not None)
+        """As ``validation_data``, for a loss that the scale of the weights does not change."""
+        return tuple(part for part in self.normalized()[0] if part is not None)
 
     def normalized(self) -> tuple[Examples, float]:
         """With weights of mean 1, and their mean before: the loss is Σ w_i l_i / Σ w_i."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -105,10 +106,11 @@ class FullBatchLoop:
         return not (same and np.array_equal(self.point.theta, model.parameters))
 
     def _with_metrics(self, row: Row) -> Row:
-        """The row with metrics and penalty after the loss."""
+        """The row with metrics and penalty after the loss; the second Ctrl-C leaves the metrics out, as they may take long."""
         trainer, columns = self.trainer, {"loss": row["loss"]}
         if len(trainer.columns) > 1:
-            columns |= trainer._evaluate(self.data) | columns
+            measured = trainer._evaluate(self.data, stop=self.objective.interrupt.pressed_twice)
+            columns |= (measured or dict.fromkeys(trainer.columns, math.nan)) | columns
         if trainer.regularizer is not None:
             columns["penalty"] = trainer.regularizer.value(trainer.model)
         return columns | row

@@ -283,4 +283,7 @@ class TrainingLoop:
             for name in layer.parameters:
                 if not np.isfinite(getattr(layer, f"{name}_grad")).all():
                     return f"the gradient of {layer.name}.{name} is not finite"
+        for name, statistics in self.program.recording.tape.statistics.items():
+            if not np.abs(statistics).max() < np.finfo(statistics.dtype).max / 2:  # m/(m − 1) is 2 at most
+                return f"a variance of the batch in layer {name} is too large for {statistics.dtype}"
         return STEP

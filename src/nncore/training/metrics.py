@@ -33,6 +33,8 @@ class Accuracy(Value):
     the largest output (the first of equals), compared with the label or the largest target. Other rows have several labels per
     example: then every output is binary, and an example is correct only if all of its outputs are. This is subset accuracy,
     scikit-learn's ``accuracy_score`` of a multilabel indicator matrix; Keras's ``"accuracy"`` takes the largest output there.
+
+    An example with an output that is NaN is not correct.
     """
 
     name = "accuracy"

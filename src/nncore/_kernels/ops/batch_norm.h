@@ -135,16 +135,21 @@ static void NAME(batch_norm_constants)(real *restrict table, const real *restric
 
 /* running += a (batch - running), with a = momentum, or 1 / batches for the plain mean of all batches if momentum is 0; the
  * variance times `correction`.  With `deviations`, sqrt(variance + eps) is averaged, and the corresponding variance is
- * stored.  Numbers that are not finite are skipped. */
-NN_INLINE void NAME(track)(const int deviations, real *restrict running, real *restrict batches, const real *restrict batch,
-                           const int64_t *restrict place, double momentum, double correction, double eps, int64_t channels,
-                           int64_t places) {
+ * stored.  A statistic that this precision cannot hold is left as it was; 0 if there is one. */
+NN_INLINE int NAME(track)(const int deviations, real *restrict running, real *restrict batches, const real *restrict batch,
+                          const int64_t *restrict place, double momentum, double correction, double eps, int64_t channels,
+                          int64_t places) {
     *batches += 1;
     const double a = momentum > 0 ? momentum : 1 / (double)*batches;
+    int good = 1;
     for (int64_t c = 0; c < channels; c++) {
         const int64_t p = place ? place[c] : c;
         const double mean = batch[c], variance = batch[channels + c] * correction;
-        if (p < 0 || !isfinite(mean) || !isfinite(variance)) continue;
+        if (p < 0) continue;
+        if (!isfinite((real)mean) || !isfinite((real)variance)) {
+            good = 0;
+            continue;
+        }
         const double before = running[places + p];
         double after = before + a * (variance - before);
         if (deviations) {
@@ -154,16 +159,17 @@ NN_INLINE void NAME(track)(const int deviations, real *restrict running, real *r
         running[p] = (real)(running[p] + a * (mean - running[p]));
         running[places + p] = (real)after;
     }
+    return good;
 }
 
-static void NAME(batch_norm_track)(real *running, real *batches, const real *batch, const int64_t *place, double momentum,
-                                   double correction, double eps, int64_t channels, int64_t places) {
-    NAME(track)(0, running, batches, batch, place, momentum, correction, eps, channels, places);
+static int NAME(batch_norm_track)(real *running, real *batches, const real *batch, const int64_t *place, double momentum,
+                                  double correction, double eps, int64_t channels, int64_t places) {
+    return NAME(track)(0, running, batches, batch, place, momentum, correction, eps, channels, places);
 }
 
-static void NAME(batch_renorm_track)(real *running, real *batches, const real *batch, const int64_t *place, double momentum,
-                                     double correction, double eps, int64_t channels, int64_t places) {
-    NAME(track)(1, running, batches, batch, place, momentum, correction, eps, channels, places);
+static int NAME(batch_renorm_track)(real *running, real *batches, const real *batch, const int64_t *place, double momentum,
+                                    double correction, double eps, int64_t channels, int64_t places) {
+    return NAME(track)(1, running, batches, batch, place, momentum, correction, eps, channels, places);
 }
 
 /* The passes over rows, alone and fused with the following activation: ACTIVE(z) and SLOPE(dy, z) = dy ACTIVE'(z) */
@@ -336,8 +342,9 @@ static void NAME(op_batch_norm_constants)(const nn_op *op, const nn_context *con
     static void NAME(op_##kernel)(const nn_op *op, const nn_context *context, int64_t begin, int64_t end) {                  \
         const double m = (double)context->rows * (double)op->size[1];                                                        \
         (void)begin, (void)end;                                                                                              \
-        NAME(kernel)(op->array[0], op->array[1], op->array[2], op->array[3], op->constant[0],                                \
-                     op->constant[1] != 0 && m > 1 ? m / (m - 1) : 1, op->constant[2], op->size[0], op->size[2]);            \
+        if (!NAME(kernel)(op->array[0], op->array[1], op->array[2], op->array[3], op->constant[0],                           \
+                          op->constant[1] != 0 && m > 1 ? m / (m - 1) : 1, op->constant[2], op->size[0], op->size[2]))       \
+            *context->failed |= NN_NOT_FINITE;                                                                               \
     }
 NN_TRACK_OP(batch_norm_track)
 NN_TRACK_OP(batch_renorm_track)

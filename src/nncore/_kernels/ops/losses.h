@@ -283,12 +283,14 @@ static void NAME(accuracy_targets)(double *correct, const real *y, const real *d
     }
 }
 
-/* correct = [every (y_j > threshold) = (d_j > middle)], where middle is the mean of the target values for "no" and "yes" */
+/* correct = [every (y_j > threshold) = (d_j > middle)], where middle is the mean of the target values for "no" and "yes"; NaN is
+ * never correct */
 static void NAME(accuracy_binary)(double *correct, const real *y, const real *d, real threshold, real middle, int64_t rows,
                                   int64_t width) {
     for (int64_t i = 0; i < rows; i++) {
         int miss = 0;
-        for (int64_t j = i * width; j < (i + 1) * width; j++) miss |= (y[j] > threshold) != (d[j] > middle);
+        for (int64_t j = i * width; j < (i + 1) * width; j++)
+            miss |= d[j] > middle ? !(y[j] > threshold) : !(y[j] <= threshold);
         correct[i] = miss ? 0 : 1;
     }
 }

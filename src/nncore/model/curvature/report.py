@@ -209,16 +209,24 @@ def curvature(
     else:
         double = LinearOperator((n, n), dtype=np.float64, matvec=operator.products)
         smallest, largest, direction = extremes(double, k, tol, seed)
-        nodes, weights, traces = lanczos_quadrature(double, probes, steps, seed)
+        # of numbers around 1 no square overflows or becomes 0
+        size = _power_of_two(max(abs(float(smallest[0])), abs(float(largest[-1]))))
+        scaled = LinearOperator((n, n), dtype=np.float64, matvec=lambda v: operator.products(v) / size)
+        nodes, weights, traces = lanczos_quadrature(scaled, probes, steps, seed)
         error = float(traces.std(ddof=1) / math.sqrt(probes)) if probes > 1 else math.nan
         found = {
-            "exact": False, "smallest": smallest, "largest": largest, "nodes": nodes, "weights": weights,
-            "trace": float(traces.mean()), "trace_error": error,
+            "exact": False, "smallest": smallest, "largest": largest, "nodes": size * nodes, "weights": weights,
+            "trace": size * float(traces.mean()), "trace_error": size * error,
         }  # fmt: skip
     direction = direction.astype(model.dtype)
     start, rise = _rise(model, X, y, loss, regularizer, radius * direction)
     kind = "Gauss-Newton matrix" if gauss_newton else "Hessian"
     return Curvature(kind=kind, n=n, direction=direction, loss=start, radius=float(radius), rise=rise, **found)
+
+
+def _power_of_two(size: float) -> float:
+    """Near a size, by which numbers are divided without rounding; 1 for 0."""
+    return math.ldexp(1.0, math.frexp(size)[1] - 1) if size else 1.0
 
 
 def _rise(model: Network, X: Any, y: Any, loss: Any, regularizer: Regularizer | None, step: Array) -> tuple[float, float]:
