@@ -161,5 +161,5 @@ def _text(value: Any) -> str:
 
 def _line(cells: list[str]) -> bytes:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerow(cells)  # with "\n", cells with "\r" would not be quoted before Python 3.13
+    csv.writer(buffer, lineterminator="\r\n").writerow(cells)  # before Python 3.13, only cells with one of these are quoted
     return buffer.getvalue().removesuffix("\r\n").encode() + b"\n"
