@@ -332,6 +332,17 @@ PARTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "lr": (lambda: nn.SGD(lr=-0.1), ["lr", "-0.1"]),
     "betas": (lambda: nn.Adam(betas=(0.9, 1.0)), ["beta2", "1.0"]),
     "momentum": (lambda: nn.Momentum(momentum=1.5), ["momentum", "1.5"]),
+    **{f"{name} with the key {bad!r}": (lambda take=take, bad=bad: take({"units": 2, "name": "uniform", "class": "Adam", bad: 1}),
+                                        [argument, "names as keys", re.escape(repr(bad))])
+       for name, argument, take in (("WeightNorm", "layer", nn.WeightNorm), ("Bidirectional", "layer", nn.Bidirectional),
+                                    ("initializers.get", "initializer", nn.initializers.get),
+                                    ("optimizers.get", "optimizer", nn.optimizers.get))
+       for bad in (None, 3, (1, 2))},
+    **{f"{name} of the class {bad!r}": (lambda take=take, bad=bad: take({"name": bad, "class": bad}), [re.escape(repr(bad))])
+       for name, take in (("WeightNorm", nn.WeightNorm), ("Bidirectional", nn.Bidirectional),
+                          ("initializers.get", nn.initializers.get), ("optimizers.get", nn.optimizers.get))
+       for bad in ([], {"a": 1}, 3)},
+    "a long name of the argument": (lambda: nn.initializers.get(3, "long" * 100_000), [r"^long.{1,400}got 3$"]),
 }  # fmt: skip
 
 

@@ -251,6 +251,7 @@ CALLS: list[tuple[dict[str, Any], str]] = [
     ({"halving": nn.ASHA(), "callbacks": list}, "halving and callbacks exclude each other"),
     ({"halving": nn.ASHA(), "backend": "loky"}, "backend must be 'threads' with halving"),
     ({"backend": 3}, "backend must be 'threads' or the name of a backend of joblib, got 3"),
+    ({"backend": "auto"}, "backend must be 'threads' or the name of a backend of joblib, got 'auto'"),
     ({"mode": "most"}, "mode must be one of"),
 ]
 
@@ -259,6 +260,13 @@ CALLS: list[tuple[dict[str, Any], str]] = [
 def test_bad_arguments(call: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
         sweep({"lr": [0.1]}, **call)
+
+
+def test_a_condition_must_be_true_or_false() -> None:
+    table = sweep({"a": [1, 2]}, None, None, make=lambda a: {"loss": a})
+    assert len(table.filter(lambda run: run.parameters["a"] - 1)) == 1
+    with pytest.raises(TypeError, match="condition must return True or False, got ndarray"):
+        table.filter(lambda run: np.ones(2))
 
 
 def test_ctrl_c_keeps_what_is_done() -> None:

@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from nncore._kernels.blas import one_blas_thread
-from nncore._messages import shown
+from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
 from nncore._utils.checks import as_numbers, real_dtype
-from nncore._utils.fields import Converted, complete, number, plain
+from nncore._utils.fields import Converted, complete, keywords, number, plain
 from nncore._utils.files import class_name, is_own
 from nncore._utils.registry import classes
 
@@ -396,10 +396,11 @@ def get(initializer: InitializerLike, argument: str = "initializer") -> Callable
     >>> get({"name": "uniform", "s": 0.1})
     Uniform(s=0.1)
     """
+    argument = clipped(argument)
     if isinstance(initializer, str):
         return _class(initializer, argument)()
     if isinstance(initializer, Mapping):
-        arguments = dict(initializer)
+        arguments = keywords(argument, initializer)
         cls = _class(arguments.pop("name", None), argument)
         try:
             return cls(**arguments)
@@ -413,6 +414,8 @@ def get(initializer: InitializerLike, argument: str = "initializer") -> Callable
 
 
 def _class(name: Any, argument: str) -> type[Initializer]:
+    if not isinstance(name, str):
+        raise TypeError(f"{argument} must have the name of an initializer, got {shown(name)}")
     if name == "xavier":
         raise ValueError(
             f"{argument} 'xavier' is ambiguous: use 'lecun_normal' for a variance of 1/n_in, "

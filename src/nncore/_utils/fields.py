@@ -384,6 +384,14 @@ def mapping(name: str, value: Any) -> Mapping[Any, Any]:
     return value
 
 
+def keywords(name: str, value: Mapping[Any, Any]) -> dict[str, Any]:
+    """The entries of a configuration, as keyword arguments."""
+    for key in value:
+        if not isinstance(key, str):
+            raise TypeError(f"{name} must have names as keys, got {shown(key)}")
+    return dict(value)
+
+
 def generator(name: str, value: Any) -> np.random.Generator:
     """A generator itself, or one seeded with a whole number from 0 on."""
     return value if isinstance(value, np.random.Generator) else np.random.default_rng(count(name, value, 0))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from nncore._messages import shown
-from nncore._utils.fields import Choice, Converted
+from nncore._utils.fields import Choice, Converted, keywords
 from nncore.layers.base import Layer
 from nncore.layers.recurrent import GRU, Recurrent, SimpleRNN
 from nncore.program.ops import Pass, Signal
@@ -24,9 +24,11 @@ FACTOR = {"sum": 1.0, "mean": 0.5}
 
 def _recurrent(name: str, layer: Any) -> Recurrent:
     if isinstance(layer, Mapping):  # from a file
-        if layer.get("class") not in CELLS:
-            raise TypeError(f"{name} must be a SimpleRNN or GRU, got one of class {shown(layer.get('class'))}")
-        layer = CELLS[layer["class"]](**{key: value for key, value in layer.items() if key != "class"})
+        arguments = keywords(name, layer)
+        kind = arguments.pop("class", None)
+        if not isinstance(kind, str) or kind not in CELLS:
+            raise TypeError(f"{name} must be a SimpleRNN or GRU, got one of class {shown(kind)}")
+        layer = CELLS[kind](**arguments)
     if type(layer) not in CELLS.values():  # the methods of a subclass would not be used
         raise TypeError(f"{name} must be a SimpleRNN or GRU, got {shown(layer)}")
     return layer

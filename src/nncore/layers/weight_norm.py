@@ -11,7 +11,7 @@ import numpy as np
 
 from nncore._kernels.program import MOST_PANEL
 from nncore._messages import shown
-from nncore._utils.fields import Converted
+from nncore._utils.fields import Converted, keywords
 from nncore.layers.base import Array, Layer
 from nncore.layers.bfloat16 import products_of
 from nncore.layers.dense import Dense
@@ -24,9 +24,11 @@ __all__ = ["WeightNorm"]
 
 def _dense(name: str, layer: Any) -> Dense:
     if isinstance(layer, Mapping):  # from a file
-        if layer.get("class", "Dense") != "Dense":
-            raise TypeError(f"{name} must be a Dense layer, got one of class {shown(layer['class'])}")
-        layer = Dense(**{key: value for key, value in layer.items() if key != "class"})
+        arguments = keywords(name, layer)
+        kind = arguments.pop("class", "Dense")
+        if not isinstance(kind, str) or kind != "Dense":
+            raise TypeError(f"{name} must be a Dense layer, got one of class {shown(kind)}")
+        layer = Dense(**arguments)
     if type(layer) is not Dense:  # the methods of a subclass would not be used
         raise TypeError(f"{name} must be a Dense layer, whose weights are normalized, got {shown(layer)}")
     return layer

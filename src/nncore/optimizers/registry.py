@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nncore._messages import shown
+from nncore._utils.fields import keywords
 from nncore._utils.hints import hint
 from nncore.optimizers.base import Optimizer
 from nncore.optimizers.gradient import GradientOptimizer
@@ -32,9 +33,9 @@ def get(optimizer: Any) -> Optimizer:
         return optimizer
     if isinstance(optimizer, dict) and "class" in optimizer:
         classes = {cls.__name__: cls for cls in (*OPTIMIZERS.values(), *WRAPPERS.values())}
-        arguments = dict(optimizer)
+        arguments = keywords("optimizer", optimizer)
         name = arguments.pop("class")
-        if name not in classes:
+        if not isinstance(name, str) or name not in classes:
             raise ValueError(f"optimizer must be one of {', '.join(classes)}, got {shown(name)}")
         return classes[name](**arguments)
     if not isinstance(optimizer, str):

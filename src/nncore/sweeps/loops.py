@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
+from nncore._messages import shown
 from nncore._utils.fields import count
 from nncore._utils.interrupt import Interrupt
 from nncore.sweeps.run import Job, Run
@@ -215,7 +216,12 @@ def _run_all(feed: Feed, waiting: dict[int, Step], threads: int, backend: str) -
         if not waiting:
             return
         calls = [joblib.delayed(_remote)(step.job) for step in waiting.values()]
-        with joblib.parallel_config(backend=backend, n_jobs=threads):
+        try:
+            config = joblib.parallel_config(backend=backend, n_jobs=threads)
+        except ValueError as error:
+            known = "'threads' or the name of a backend of joblib"
+            raise ValueError(f"backend must be {known}, got {shown(backend)}: {error}") from None
+        with config:
             results = joblib.Parallel(return_as="generator_unordered")(calls)
         with contextlib.closing(results):
             while waiting:

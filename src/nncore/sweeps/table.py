@@ -142,7 +142,7 @@ class SweepTable(Sequence[Run]):
         return self._with(
             run for run in self.runs
             if all(sort_key(run.parameters.get(name)) == key for name, key in keys.items())
-            and (condition is None or condition(run))
+            and (condition is None or _holds(condition(run)))
         )  # fmt: skip
 
     def best(self) -> Run:
@@ -309,6 +309,13 @@ class SweepTable(Sequence[Run]):
         errors = [run.ended for run in self.runs if run.ended.startswith("raised")]
         notes = [f"[{len(self.runs)} runs]"] if len(self.runs) > SHOWN else []
         return [*notes, *([f"{len(errors)} of {len(self.runs)} runs failed, the first {clipped(errors[0])}"] if errors else [])]
+
+
+def _holds(answer: Any) -> bool:
+    try:
+        return bool(answer)
+    except (TypeError, ValueError):  # an array of several numbers
+        raise TypeError(f"condition must return True or False, got {shown(answer)}") from None
 
 
 def _apart(name: str, taken: Container[str]) -> str:
