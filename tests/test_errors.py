@@ -332,7 +332,7 @@ PARTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "lr": (lambda: nn.SGD(lr=-0.1), ["lr", "-0.1"]),
     "betas": (lambda: nn.Adam(betas=(0.9, 1.0)), ["beta2", "1.0"]),
     "momentum": (lambda: nn.Momentum(momentum=1.5), ["momentum", "1.5"]),
-    **{f"{name} with the key {bad!r}": (lambda take=take, bad=bad: take({"units": 2, "name": "uniform", "class": "Adam", bad: 1}),
+    **{f"{name} with the key {bad!r}": (lambda take=take, bad=bad: take({"name": "uniform", "class": "Adam", bad: 1}),
                                         [argument, "names as keys", re.escape(repr(bad))])
        for name, argument, take in (("WeightNorm", "layer", nn.WeightNorm), ("Bidirectional", "layer", nn.Bidirectional),
                                     ("initializers.get", "initializer", nn.initializers.get),
