@@ -1,5 +1,7 @@
 """Build a copy of the package under sanitizers and run tests on it: `make sanitize` (`address`), `make tsan` (`thread`).
 
+``python tests/sanitize.py thread lanes profile`` runs these test files only.
+
 A report in any process, a child of a test too, fails the run, and is printed at its end. ThreadSanitizer under a kernel that
 randomizes more than 28 bits of addresses stops with "unexpected memory mapping": ``setarch -R make tsan``.
 """
@@ -75,10 +77,10 @@ SANITIZERS = {
 }
 
 
-def main(name: str) -> int:
+def main(name: str, *chosen: str) -> int:
     """Build, run; 1 if a test failed or something was reported."""
     sanitizer = SANITIZERS[name]
-    parts = [f"test_{part}.py" for part in sanitizer.parts.split()]
+    parts = [f"test_{part}.py" for part in chosen or sanitizer.parts.split()]
     if missing := [part for part in parts if not (ROOT / "tests" / part).exists()]:
         sys.exit(f"no such tests: {', '.join(missing)}")
     with tempfile.TemporaryDirectory() as folder:
@@ -101,7 +103,7 @@ def main(name: str) -> int:
         where = "import nncore; print(nncore.__file__)"
         subprocess.run([sys.executable, "-c", where], cwd=folder, env=environment, check=True)
         tests = [str(copy / "tests" / part) for part in parts]
-        run = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", sanitizer.chosen, *tests]
+        run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", sanitizer.chosen, *tests]
         code = subprocess.run(run, cwd=copy, env=environment).returncode
         written = sorted(Path(folder).glob(f"{reports.name}.*"))
         for report in written:

@@ -430,7 +430,7 @@ def test_what_a_callback_sees() -> None:
 
 def test_ctrl_c_leaves_whole_epochs() -> None:
     """Each member is as it was after one of its epochs, and another call continues with the same bits."""
-    rows, labels = RNG.normal(size=(4000, 4)).astype(np.float32), RNG.integers(0, 3, 4000)
+    rows, labels = RNG.normal(size=(400, 4)).astype(np.float32), RNG.integers(0, 3, 400)
 
     def make() -> nn.EnsembleTrainer:
         return nn.Trainer(nn.Ensemble(net(3), 5), SOFTMAX)
