@@ -13,7 +13,7 @@ def _recurrent(name: str, formula: str, gates: int, body: str, more: str = "") -
  * y is every h_t if `sequences`, else the last. Where skip_t, h_t = h_(t-1). In `reverse` the last x_t comes first. */
 static inline void {name}(const TYPE *W, const TYPE *b, const TYPE *U, const TYPE *c, {more}const TYPE *x, TYPE *y, TYPE *room,
     const int *skip, int steps, int inputs, int units, int sequences, int reverse, TYPE keep) {{
-    TYPE *a = room, *p = room + {gates} * units, *h = y + (sequences && reverse ? (steps - 1) * units : 0);
+    TYPE *a = room, *p = room + {gates} * units, *h = y;
     for (int i = 0; i < units; i++) h[i] = 0;
     for (int step = 0; step < steps; step++) {{
         const int t = reverse ? steps - 1 - step : step;
