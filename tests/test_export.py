@@ -237,6 +237,16 @@ def test_python(case: str, dtype: str, tmp_path: Path) -> None:
     check(model, X, got, case)
 
 
+@pytest.mark.parametrize("name", sorted(SCALERS))
+def test_a_column_that_was_constant(name: str, tmp_path: Path) -> None:
+    """Other numbers in it are scaled as ``transform`` does."""
+    model = scaled(SCALERS[name](), "float64")
+    X = example_rows(model)
+    X[:, 3] += np.arange(len(X))
+    model.export(tmp_path / "net.py")
+    check(model, X, run_python(tmp_path / "net.py", X))
+
+
 @needs_compiler
 @each_dtype
 @each_case
