@@ -27,9 +27,8 @@ def forward(model: nn.Sequential, X: Array, dtype: str) -> Array:
                 skip = reference.mask_steps(h.reshape(len(h), step.steps, step.inputs), step.value) == 0
             elif isinstance(step, steps.Bidirectional):
                 ends = [_recurrent(h, _converted(part, dtype), skip) for part in step.parts.values()]
-                h = (reference.join_rows(*ends) if step.factor is None else reference.add_rows(*ends, step.factor)).reshape(
-                    len(h), -1
-                )
+                y = reference.join_rows(*ends) if step.factor is None else reference.add_rows(*ends, step.factor)
+                h = y.reshape(len(h), -1)
             elif isinstance(step, steps.Recurrent):
                 h = _recurrent(h, _converted(step, dtype), skip).reshape(len(h), -1)
             else:
