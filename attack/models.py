@@ -54,8 +54,6 @@ def check_twin(setup: Setup) -> None:
     model.input_scaler = model.target_scaler = None
     if any(not getattr(layer, "track_running_stats", True) for layer in model.layers):
         return  # a row depends on the others
-    if any(isinstance(layer, (nn.Bidirectional, nn.Masking)) for layer in model.layers):
-        return  # whose twins are those of the tests of sequences: the steps of an export, which the twin takes, lack them
     X = _dense(setup.X)
     got = model.forward(X)
     with np.errstate(all="ignore"):

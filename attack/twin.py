@@ -20,16 +20,25 @@ Array = NDArray[Any]
 
 def forward(model: nn.Sequential, X: Array, dtype: str) -> Array:
     """The outputs at inference, without scalers, computed in the precision ``dtype``."""
-    h = np.asarray(X, dtype).reshape(len(X), -1)
+    h, skip = np.asarray(X, dtype).reshape(len(X), -1), None
     for layer in model.layers:
         for step in steps_of_layer(layer, model.dtype):
-            h = TWINS[type(step)](h, step._replace(**_converted(step, dtype)))
+            if isinstance(step, steps.Mask):
+                skip = reference.mask_steps(h.reshape(len(h), step.steps, step.inputs), step.value) == 0
+            elif isinstance(step, steps.Bidirectional):
+                ends = [_recurrent(h, _converted(part, dtype), skip) for part in step.parts.values()]
+                y = reference.join_rows(*ends) if step.factor is None else reference.add_rows(*ends, step.factor)
+                h = y.reshape(len(h), -1)
+            elif isinstance(step, steps.Recurrent):
+                h = _recurrent(h, _converted(step, dtype), skip).reshape(len(h), -1)
+            else:
+                h = TWINS[type(step)](h, _converted(step, dtype))
     return h.reshape(len(X), *model.output_shape)
 
 
-def _converted(step: Any, dtype: str) -> dict[str, Array]:
+def _converted(step: Any, dtype: str) -> Any:
     arrays = {name: value for name, value in step._asdict().items() if isinstance(value, np.ndarray)}
-    return {name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in arrays.items()}
+    return step._replace(**{name: value.astype(dtype) if value.dtype.kind == "f" else value for name, value in arrays.items()})
 
 
 def _activation(h: Array, step: steps.Activation) -> Array:
@@ -42,13 +51,19 @@ def _normalize(h: Array, step: steps.Normalize) -> Array:
     return norm(groups, step.weight.reshape(step.groups, -1), step.bias.reshape(step.groups, -1), step.eps).reshape(h.shape)
 
 
-def _recurrent(h: Array, step: steps.Recurrent) -> Array:
-    a = reference.dense_forward(h.reshape(len(h) * step.steps, -1), step.weight, step.bias).reshape(len(h), step.steps, -1)
+def _recurrent(h: Array, step: steps.Recurrent, skip: Array | None) -> Array:
+    """The states of all steps, or of the last, as (rows, steps or 1, units); steps that are skipped keep the whole state."""
+    order = slice(None, None, -1 if step.reverse else 1)
+    a = reference.dense_steps_forward(h.reshape(len(h), step.steps, -1), step.weight, step.bias)[:, order]
+    keep = step.keep if skip is None else np.where(skip[:, order, None], 1, step.keep)
+    U = step.recurrent_weight
     if step.cell == "gru":
-        y = reference.gru_forward(a, step.recurrent_weight, step.recurrent_bias, step.keep)[0]
+        y = reference.gru_forward(a, U, step.recurrent_bias, keep)[0]
+    elif step.cell == "gru_reset_before":
+        y = reference.gru_reset_before_forward(a, np.concatenate([U, step.reset_weight]), keep)[0]
     else:
-        y = reference.simple_rnn_forward(a + step.recurrent_bias, step.recurrent_weight, step.keep)[0]
-    return (y if step.sequences else y[:, -1]).reshape(len(h), -1)
+        y = reference.simple_rnn_forward(a + step.recurrent_bias, U, keep)[0]
+    return y[:, order] if step.sequences else y[:, -1:]
 
 
 TWINS: dict[type, Callable[[Array, Any], Array]] = {
@@ -56,6 +71,5 @@ TWINS: dict[type, Callable[[Array, Any], Array]] = {
     steps.Affine: lambda h, step: reference.scale_forward(h - step.center, step.factor) + step.offset,
     steps.Activation: _activation,
     steps.Normalize: _normalize,
-    steps.Recurrent: _recurrent,
     steps.Select: lambda h, step: reference.select_forward(h, step.columns),
 }

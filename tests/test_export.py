@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.configuration import arguments
-from helpers.layers import MAKE, input_shape
+from helpers.layers import MAKE, followed, input_shape
 from numpy.typing import NDArray
 
 import nncore as nn
@@ -48,21 +48,71 @@ SEQUENCES: dict[str, Callable[[], list[nn.Layer]]] = {
         nn.GRU(3, reset_after=False, zoneout=0.1),
     ],
     "recurrent, zoneout": lambda: [nn.SimpleRNN(5, return_sequences=True, zoneout=0.2), nn.GRU(3, zoneout=0.1)],
+    "both directions, joined": lambda: [
+        nn.Bidirectional(nn.GRU(3, return_sequences=True)),
+        nn.Tanh(),
+        nn.Bidirectional(nn.SimpleRNN(2, zoneout=0.1)),
+        nn.Dense(2),
+    ],
+    "both directions, added": lambda: [
+        nn.Bidirectional(nn.GRU(3, reset_after=False, return_sequences=True, zoneout=0.2), merge="sum"),
+        nn.Bidirectional(nn.GRU(2), merge="mean"),
+    ],
+    "both directions, last": lambda: [nn.Bidirectional(nn.SimpleRNN(2, return_sequences=True), merge="mean")],
     "norms of channels": lambda: [nn.GroupNorm(2), nn.Scale(), nn.InstanceNorm(affine=True), nn.BatchNorm(), nn.LayerNorm()],
     "batch norm of flat sequences": lambda: [nn.BatchNorm(units=[2]), nn.GELU(), nn.Dense(3)],
 }
+PADDING = -0.7  # which float32 does not have exactly
+MASKED: dict[str, Callable[[], list[nn.Layer]]] = {
+    "last state": lambda: [nn.Masking(PADDING), nn.GRU(3), nn.Dense(2)],
+    "every state": lambda: [nn.Masking(PADDING), nn.SimpleRNN(3, return_sequences=True, zoneout=0.2)],
+    "reset before": lambda: [nn.Masking(PADDING), nn.GRU(3, reset_after=False)],
+    "passed on": lambda: [
+        nn.Masking(PADDING),
+        nn.Scale(),
+        nn.Sigmoid(),
+        nn.Dropout(0.5, scale="test"),
+        nn.SimpleRNN(3, return_sequences=True),
+        nn.LeakyReLU(0.1),
+        nn.GRU(2, reset_after=False, return_sequences=True),
+    ],
+    "both directions": lambda: [
+        nn.Masking(PADDING),
+        nn.Bidirectional(nn.GRU(3, return_sequences=True, zoneout=0.1)),
+        nn.Bidirectional(nn.SimpleRNN(2, return_sequences=True), merge="sum"),
+    ],
+    "last states": lambda: [nn.Masking(PADDING), nn.Bidirectional(nn.SimpleRNN(3), merge="mean"), nn.Dense(2)],
+    "later": lambda: [
+        nn.GRU(2, return_sequences=True),
+        nn.ReLU(),
+        nn.Masking(),
+        nn.Bidirectional(nn.GRU(3, return_sequences=True)),
+        nn.SELU(),
+        nn.Masking(),
+        nn.SimpleRNN(2),
+    ],
+    "alone": lambda: [nn.Masking(PADDING), nn.Tanh()],
+    "out of range": lambda: [nn.Tanh(), nn.Masking(1e300), nn.GRU(2)],
+}
+SCALED_MASKS: list[tuple[str, float, Any]] = [  # the number that the padding is scaled to
+    ("StandardScaler", 0.0, nn.data.StandardScaler()),
+    ("MinMaxScaler, least", 0.0, nn.data.MinMaxScaler()),
+    ("MinMaxScaler, greatest", 1.0, nn.data.MinMaxScaler()),
+    ("RobustScaler", 0.0, nn.data.RobustScaler(smooth_clip=2.0)),
+]
 CASES: dict[str, Callable[[str], nn.Sequential]] = {}
-REFUSED = {"bidirectional", "masking"}
 for name, cls in LAYERS.items():
-    if name in REFUSED:
-        continue
-    CASES[name] = lambda dtype, cls=cls: moved([cls(**arguments(cls)), nn.Dense(3)], input_shape(cls), dtype)
+    CASES[name] = lambda dtype, cls=cls: moved([*followed(cls(**arguments(cls))), nn.Dense(3)], input_shape(cls), dtype)
 for name, make in MAKE.items():
     CASES[f"{name} between"] = lambda dtype, make=make: moved([nn.Dense(6), make(), nn.Dense(3)], 4, dtype)
 for name, layers in FLAT.items():
     CASES[name] = lambda dtype, layers=layers: moved(layers(), 4, dtype)
 for name, layers in SEQUENCES.items():
     CASES[name] = lambda dtype, layers=layers: moved(layers(), (4, 3), dtype)
+for name, layers in MASKED.items():
+    CASES[f"masked, {name}"] = lambda dtype, layers=layers: moved(layers(), (6, 2), dtype)
+for name, value, scaler in SCALED_MASKS:
+    CASES[f"masked, {name}"] = lambda dtype, value=value, scaler=scaler: scaled_masks(value, scaler, dtype)
 for name, scaler in [*((name, cls()) for name, cls in SCALERS.items()), ("clipped", nn.data.RobustScaler(smooth_clip=2.0))]:
     CASES[f"scaled, {name}"] = lambda dtype, scaler=scaler: scaled(scaler, dtype)
 for seed in range(10):
@@ -91,6 +141,25 @@ def scaled(scaler: Any, dtype: str) -> nn.Sequential:
     return model
 
 
+def scaled_masks(value: float, scaler: Any, dtype: str) -> nn.Sequential:
+    """Integers with integer means and ends, which scaled to ``value`` are exact; 1/49 is not. One column is constant."""
+    model = moved([nn.Masking(value), nn.Bidirectional(nn.GRU(3, return_sequences=True)), nn.GRU(2)], (6, 2), dtype)
+    model.input_scaler = scaler.fit(np.outer([-24, -12, 0.5, 13, 25], np.append(np.ones(11), 0)) + np.arange(12))
+    return model
+
+
+def padded(model: nn.Sequential, rows: Array) -> Array:
+    """Sequences of all lengths, padded before or after them: with what is scaled to a number that is skipped."""
+    steps, padding = rows.shape[1], np.full((1, *rows.shape[1:]), model.layers[0].value)
+    if model.input_scaler is not None:
+        padding = model.input_scaler.inverse_transform(padding)
+    assert model.input_scaler is None or (model.input_scaler.transform(padding) == model.layers[0].value).all()
+    for number, row in enumerate(rows):
+        place = slice(steps - number, None) if number % 2 else slice(number)
+        row[place] = padding[0, place]
+    return rows
+
+
 def drawn(seed: int, dtype: str) -> nn.Sequential:
     """Layers drawn at random, a third of them dense."""
     rng = np.random.default_rng(seed)
@@ -107,7 +176,8 @@ def drawn(seed: int, dtype: str) -> nn.Sequential:
 
 def example_rows(model: nn.Sequential) -> Array:
     rows = np.random.default_rng(2).uniform(-0.9, 0.9, (7, *model.input_shape))
-    return (rows if model.input_scaler is None else model.input_scaler.inverse_transform(rows)).astype(model.dtype)
+    rows = rows if model.input_scaler is None else model.input_scaler.inverse_transform(rows)
+    return (padded(model, rows) if isinstance(model.layers[0], nn.Masking) else rows).astype(model.dtype)
 
 
 def check(model: nn.Sequential, X: Array, got: Array, case: str = "") -> None:
@@ -167,6 +237,16 @@ def test_python(case: str, dtype: str, tmp_path: Path) -> None:
     check(model, X, got, case)
 
 
+@pytest.mark.parametrize("name", sorted(SCALERS))
+def test_a_column_that_was_constant(name: str, tmp_path: Path) -> None:
+    """Other numbers in it are scaled as ``transform`` does."""
+    model = scaled(SCALERS[name](), "float64")
+    X = example_rows(model)
+    X[:, 3] += np.arange(len(X))
+    model.export(tmp_path / "net.py")
+    check(model, X, run_python(tmp_path / "net.py", X))
+
+
 @needs_compiler
 @each_dtype
 @each_case
@@ -185,6 +265,15 @@ def test_javascript(case: str, dtype: str, tmp_path: Path) -> None:
     X, path = example_rows(model), tmp_path / "net.js"
     model.export(path)
     check(model, X, run_javascript(path, X).reshape(-1, *model.output_shape), case)
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_javascript_skips_what_rounds_to_the_number(tmp_path: Path) -> None:
+    """-0.7 in double precision is not that of a float32 model, whose steps are compared in float32."""
+    model, X = CASES["masked, last state"]("float32"), np.random.default_rng(0).uniform(-1, 1, (2, 6, 2))
+    X[:, 3:] = PADDING
+    model.export(tmp_path / "net.js")
+    check(model, X, run_javascript(tmp_path / "net.js", X))
 
 
 @each_dtype
@@ -244,8 +333,8 @@ def test_activations_of_extreme_numbers(activation: str, dtype: str, tmp_path: P
 
 
 def everything(dtype: str) -> nn.Sequential:
-    model = moved([nn.GRU(4, return_sequences=True), nn.SimpleRNN(3), nn.Softplus(), nn.LayerNorm(), nn.Select([2, 0]),
-                   nn.Tanh(), nn.BatchNorm(), nn.Dense(2)], (3, 2), dtype)  # fmt: skip
+    model = moved([nn.GRU(4, return_sequences=True), nn.Bidirectional(nn.SimpleRNN(3)), nn.Softplus(), nn.LayerNorm(),
+                   nn.Select([2, 0]), nn.Tanh(), nn.BatchNorm(), nn.Dense(2)], (3, 2), dtype)  # fmt: skip
     model.input_scaler = nn.data.RobustScaler(smooth_clip=2.0).fit(np.random.default_rng(0).normal(3, 5, (40, 6)))
     model.target_scaler = nn.data.Decorrelate().fit(np.random.default_rng(1).normal(1, 2, (40, 2)))
     return model
@@ -279,6 +368,18 @@ def test_self_test_detects_a_change_of_any_array(dtype: str, tmp_path: Path) -> 
         first = int(match[2]) - 1 if match[1].startswith("net_columns") else f"{float(match[2].rstrip('f')) + 0.1:.9f}"
         path.write_text(text[: match.start(2)] + str(first) + text[match.end(2) :])
         assert subprocess.run([compiled(path, C, "-DNET_SELF_TEST")]).returncode == 1, match[1]
+
+
+@needs_compiler
+def test_self_test_has_padding(tmp_path: Path) -> None:
+    path = tmp_path / "net.h"
+    CASES["masked, last state"]("float32").export(path)
+    text = path.read_text()
+    assert subprocess.run([compiled(path, C, "-DNET_SELF_TEST")]).returncode == 0
+    for before, after in [("6, 2, -0.69999998", "6, 2, -0.6"), ("skip[t]) {", "!skip[t]) {")]:
+        assert text.count(before) == 1
+        path.write_text(text.replace(before, after))
+        assert subprocess.run([compiled(path, C, "-DNET_SELF_TEST")]).returncode == 1
 
 
 @needs_compiler
@@ -345,8 +446,6 @@ def test_refused(suffix: str, tmp_path: Path) -> None:
         with pytest.raises(error, match=message):
             nn.Sequential([layer], input_shape=2).export(path)
     for layers, error, message in [
-        ([nn.Masking(), nn.GRU(3)], TypeError, "no Masking layer to be exported, got masking_1"),
-        ([nn.Bidirectional(nn.GRU(3))], TypeError, "no Bidirectional layer to be exported, got bidirectional_1"),
         ([nn.GRU(3, stateful=4)], ValueError, "gru_1, which carries states over"),
     ]:
         with pytest.raises(error, match=message):

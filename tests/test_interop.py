@@ -6,7 +6,7 @@ import io
 import json
 import sys
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,38 @@ def keras_gru(x: Array, kernel: Array, recurrent_kernel: Array, bias: Array) -> 
     return np.stack(states, 1)
 
 
-def elman(x: Array, W: Array, U: Array, b: Array) -> Array:
-    """h_T for matrices by inputs."""
-    h = np.zeros((len(x), len(U)))
+def keras_gru_reset_before(x: Array, kernel: Array, recurrent_kernel: Array, bias: Array) -> Array:
+    """All h_t, as in Keras's GRUCell with reset_after=False; gates z, r, h."""
+    h, states, units = np.zeros((len(x), len(recurrent_kernel))), [], len(recurrent_kernel)
+    for x_t in x.swapaxes(0, 1):
+        x_z, x_r, x_h = np.split(x_t @ kernel + bias, 3, axis=1)
+        U_z, U_r, U_h = np.split(recurrent_kernel, 3, axis=1)
+        z, r = sigmoid(x_z + h @ U_z), sigmoid(x_r + h @ U_r)
+        h = z * h + (1 - z) * np.tanh(x_h + (r * h) @ U_h)
+        states.append(h)
+    assert h.shape[1] == units
+    return np.stack(states, 1)
+
+
+def elman_states(x: Array, W: Array, U: Array, b: Array) -> Array:
+    """All h_t for matrices by inputs."""
+    h, states = np.zeros((len(x), len(U))), []
     for x_t in x.swapaxes(0, 1):
         h = np.tanh(x_t @ W + h @ U + b)
-    return h
+        states.append(h)
+    return np.stack(states, 1)
+
+
+def elman(x: Array, W: Array, U: Array, b: Array) -> Array:
+    """h_T."""
+    return elman_states(x, W, U, b)[:, -1]
+
+
+def both_ways(
+    states: Callable[..., Array], x: Array, forward: Sequence[Array], backward: Sequence[Array]
+) -> tuple[Array, Array]:
+    """All h_t of a layer, and of one that goes from the last step to the first."""
+    return states(x, *forward), states(x[:, ::-1], *backward)[:, ::-1]
 
 
 # ---- files as the libraries write them
@@ -99,6 +125,10 @@ def keras_file(layers: Mapping[str, list[Array]]) -> bytes:
         for name, variables in layers.items():
             file.create_group(f"layers/{name}/vars", track_order=False).attrs["name"] = f"{name}_of_a_session"
             cell = "cell/" * name.startswith(("gru", "simple_rnn"))
+            if name.startswith("bidirectional") and len(variables) == 6:  # of both cells
+                for number, variable in enumerate(variables):
+                    file[f"layers/{name}/{'forward' if number < 3 else 'backward'}_layer/cell/vars/{number % 3}"] = variable
+                continue
             for number, variable in enumerate(variables):
                 file[f"layers/{name}/{cell}vars/{number}"] = variable
         file["layers/dropout/seed_generator/vars/0"] = np.zeros(2, np.uint32)
@@ -213,6 +243,36 @@ def test_recurrent_layers_of_pytorch(rng: np.random.Generator, tmp_path: Path) -
     h = torch_gru(h, *(weights[f"gru.{part}_l1"] for part in parts))
     W, U, b, c = (weights[f"rnn.{part}_l0"] for part in parts)
     np.testing.assert_allclose(model.predict(X), elman(h, W.T, U.T, b + c), rtol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["gru", "rnn"])
+def test_both_directions_of_pytorch(cell: str, rng: np.random.Generator, tmp_path: Path) -> None:
+    gates, own = {"gru": (3, nn.GRU), "rnn": (1, nn.SimpleRNN)}[cell]
+    parts, X = ("weight_ih", "weight_hh", "bias_ih", "bias_hh"), rng.standard_normal((5, 6, 2))
+    weights: dict[str, Array] = {}
+    for place, inputs in enumerate((2, 8)):
+        for end in ("", "_reverse"):
+            shapes = [(4 * gates, inputs), (4 * gates, 4), (4 * gates,), (4 * gates,)]
+            weights |= drawn(rng, {f"{cell}.{part}_l{place}{end}": shape for part, shape in zip(parts, shapes, strict=True)})
+    save_file(weights, tmp_path / "w")
+
+    def states(x: Array, *arrays: Array) -> Array:
+        if cell == "gru":
+            return torch_gru(x, *arrays)
+        W, U, b, c = arrays
+        return elman_states(x, W.T, U.T, b + c)
+
+    def layer(place: int, x: Array) -> tuple[Array, Array]:
+        forward, backward = ([weights[f"{cell}.{part}_l{place}{end}"] for part in parts] for end in ("", "_reverse"))
+        return both_ways(states, x, forward, backward)
+
+    first, second = layer(1, np.concatenate(layer(0, X), axis=2))
+    for source in (tmp_path / "w", weights):
+        layers = [nn.Bidirectional(own(4, return_sequences=True)), nn.Bidirectional(own(4))]
+        model = nn.load(source, into=nn.Sequential(layers, input_shape=(6, 2), dtype="float64"))
+        np.testing.assert_allclose(model.predict(X), np.concatenate([first[:, -1], second[:, 0]], axis=1), rtol=1e-12)
+    one_way = nn.Sequential([own(4, return_sequences=True), own(4)], input_shape=(6, 2))
+    assert_refused(one_way, tmp_path / "w", rf"its {cell}.l0 has .*weight_ih_reverse .* takes weight_ih")
 
 
 def three(**names: str) -> nn.Sequential:
@@ -440,6 +500,71 @@ def test_reset_before_the_product(rng: np.random.Generator, tmp_path: Path) -> N
     assert_refused(model, io.BytesIO(keras_file({"gru": after})), match)
 
 
+def test_reset_before_the_product_in_mappings(rng: np.random.Generator) -> None:
+    arrays, X = [rng.standard_normal(shape) for shape in [(2, 12), (4, 12), (12,)]], rng.standard_normal((5, 6, 2))
+    names = ("kernel", "recurrent_kernel", "bias")
+    mapping = {f"sequential/gru/gru_cell/{name}": array for name, array in zip(names, arrays, strict=True)}
+    for source in (io.BytesIO(keras_file({"gru": arrays})), mapping):
+        model = nn.Sequential([nn.GRU(4, reset_after=False)], input_shape=(6, 2), dtype="float64")
+        np.testing.assert_allclose(
+            nn.load(source, into=model).predict(X), keras_gru_reset_before(X, *arrays)[:, -1], rtol=1e-12
+        )
+    after = nn.Sequential([nn.GRU(4)], input_shape=(6, 2))
+    file = io.BytesIO(keras_file({"gru": arrays}))
+    assert_refused(after, file, r"its gru has .*bias \(12,\), and gru_1 takes .*bias \(2, 12\)")
+
+
+BOTH_VARIABLES: dict[str, list[tuple[int, ...]]] = {
+    "bidirectional": [(2, 12), (4, 12), (2, 12)] * 2, "bidirectional_1": [(8, 3), (3, 3), (3,)] * 2, "dense": [(3, 2), (2,)],
+}  # fmt: skip
+
+
+def both_variables(rng: np.random.Generator) -> dict[str, list[Array]]:
+    return {name: [rng.uniform(-0.9, 0.9, shape) for shape in shapes] for name, shapes in BOTH_VARIABLES.items()}
+
+
+def both_output(X: Array, v: Mapping[str, list[Array]]) -> Array:
+    """A GRU, whose directions are joined, and a simple layer, whose last states are added."""
+    h = np.concatenate(both_ways(keras_gru, X, v["bidirectional"][:3], v["bidirectional"][3:]), axis=2)
+    first, second = both_ways(elman_states, h, v["bidirectional_1"][:3], v["bidirectional_1"][3:])
+    return (first[:, -1] + second[:, 0]) @ v["dense"][0] + v["dense"][1]
+
+
+def test_both_directions_of_keras(rng: np.random.Generator) -> None:
+    v, X = both_variables(rng), rng.standard_normal((5, 6, 2))
+    layers = [nn.Bidirectional(nn.GRU(4, return_sequences=True)), nn.Bidirectional(nn.SimpleRNN(3), merge="sum"), nn.Dense(2)]
+    model = nn.Sequential(layers, input_shape=(6, 2), dtype="float64")
+    nn.load(io.BytesIO(keras_file(v)), into=model)
+    np.testing.assert_allclose(model.predict(X), both_output(X, v), rtol=1e-12)
+    mapping = {}
+    for layer, cell in [("both", "gru"), ("bidirectional", "simple_rnn")]:
+        arrays = v["bidirectional" if cell == "gru" else "bidirectional_1"]
+        for number, name in enumerate(("kernel", "recurrent_kernel", "bias")):
+            for direction, array in (("forward", arrays[number]), ("backward", arrays[3 + number])):
+                mapping[f"sequential/{layer}/{direction}_{cell}/{cell}_cell/{name}"] = array
+    mapping |= {"sequential/dense/kernel": v["dense"][0], "sequential/dense/bias": v["dense"][1]}
+    model.initialize(9)
+    np.testing.assert_allclose(nn.load(mapping, into=model).predict(X), both_output(X, v), rtol=1e-12)
+    before = nn.Sequential([nn.Bidirectional(nn.GRU(4, reset_after=False))], input_shape=(6, 2))
+    file = io.BytesIO(keras_file({"bidirectional": v["bidirectional"]}))
+    match = r"its bidirectional has .*backward_bias \(2, 12\).* and bidirectional_1 takes .*forward_bias \(12,\)"
+    assert_refused(before, file, match)
+
+
+def test_layers_that_are_called_forward_and_backward(rng: np.random.Generator) -> None:
+    """They are not both directions of one: their folder has another layer."""
+    shapes = {"forward_rnn/simple_rnn_cell": 2, "backward_rnn/simple_rnn_cell": 4, "last/simple_rnn_cell": 4}
+    arrays = {path: [rng.standard_normal(shape) for shape in [(n, 4), (4, 4), (4,)]] for path, n in shapes.items()}
+    names, X = ("kernel", "recurrent_kernel", "bias"), rng.standard_normal((5, 6, 2))
+    mapping = {f"net/{path}/{name}": a for path, own in arrays.items() for name, a in zip(names, own, strict=True)}
+    layers = [nn.SimpleRNN(4, return_sequences=True), nn.SimpleRNN(4, return_sequences=True), nn.SimpleRNN(4)]
+    model = nn.load(mapping, into=nn.Sequential(layers, input_shape=(6, 2), dtype="float64"))
+    h = X
+    for own in arrays.values():
+        h = elman_states(h, *own)
+    np.testing.assert_allclose(model.predict(X), h[:, -1], rtol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("layers", "match"),
     [
@@ -531,6 +656,75 @@ def test_a_whole_model(rng: np.random.Generator, tmp_path: Path) -> None:
     h = by_row(normalized(h, mean, variance, gamma, beta), *v["layer_normalization"])
     h = np.where(h > 0, h, 0.3 * h)
     np.testing.assert_allclose(model.predict(X), softmax(h @ v["dense_1"][0]), rtol=1e-11)
+
+
+def gru(name: str = "forward_gru", **changes: Any) -> dict[str, Any]:
+    own: dict[str, Any] = {"units": 4, "return_sequences": True, "reset_after": True, "recurrent_activation": "sigmoid"}
+    return entry("GRU", name, (6, 2), **own | RECURRENT | changes)
+
+
+def bidirectional(
+    layer: dict[str, Any], merge_mode: str | None = "concat", name: str = "both", **changes: Any
+) -> dict[str, Any]:
+    """As Keras writes it: both directions, with zeros at skipped steps if they return sequences."""
+    zeros = {"zero_output_for_mask": layer["config"]["return_sequences"]}
+    forward, backward = (layer | {"config": layer["config"] | zeros | own} for own in ({}, {"go_backwards": True} | changes))
+    return entry("Bidirectional", name, (6, 2), merge_mode=merge_mode, layer=forward, backward_layer=backward)
+
+
+def test_a_model_that_reads_in_both_directions(rng: np.random.Generator, tmp_path: Path) -> None:
+    """Padded sequences, the padding before or after, give what the sequences by themselves give."""
+    v, path = both_variables(rng), tmp_path / "m.keras"
+    rnn = entry("SimpleRNN", "forward_simple_rnn", (6, 8), units=3, return_sequences=False, **RECURRENT)
+    layers = [entry("Masking", "skip", mask_value=-1.0), bidirectional(gru()), bidirectional(rnn, "ave", name="x")]
+    dense = entry("Dense", "last", (3,), units=2, activation="linear", use_bias=True)
+    path.write_bytes(archive(sequential(*layers, dense, shape=(6, 2)), keras_file(v)))
+    model = nn.load(path)
+    assert [layer.name for layer in model.layers] == ["skip", "both", "x", "last"]
+    assert (model["skip"].value, model["both"].merge, model["x"].merge) == (-1.0, "concat", "mean")
+    X = np.full((2, 6, 2), -1.0)
+    short = rng.standard_normal((2, 4, 2))
+    X[0, :4], X[1, 2:] = short
+    v["dense"][0] = v["dense"][0] / 2  # the mean
+    np.testing.assert_allclose(model.predict(X), both_output(short, v), rtol=1e-12)
+
+
+@pytest.mark.parametrize("reset_after", [True, False])
+def test_both_forms_of_a_gru(reset_after: bool, rng: np.random.Generator, tmp_path: Path) -> None:
+    path, X = tmp_path / "m.keras", rng.standard_normal((5, 6, 2))
+    arrays = [rng.standard_normal(shape) for shape in [(2, 12), (4, 12), (2, 12) if reset_after else (12,)]]
+    path.write_bytes(archive(sequential(gru(reset_after=reset_after), shape=(6, 2)), keras_file({"gru": arrays})))
+    states = keras_gru if reset_after else keras_gru_reset_before
+    np.testing.assert_allclose(nn.load(path).predict(X), states(X, *arrays), rtol=1e-12)
+
+
+SKIP = entry("Masking", "skip", mask_value=0.0)
+
+
+@pytest.mark.parametrize(
+    ("layers", "match"),
+    [
+        ([bidirectional(gru(), "mul")], "merge_mode of its Bidirectional must be concat, sum, ave, got 'mul'"),
+        ([bidirectional(gru(), None)], "merge_mode of its Bidirectional must be concat, sum, ave, got None"),
+        ([bidirectional(gru(), units=3)], r"both directions of its Bidirectional must be alike, got GRU\(4.*GRU\(3"),
+        ([bidirectional(gru(), go_backwards=False)], "go_backwards of its GRU must be True, got False"),
+        ([bidirectional(gru(go_backwards=True))], "go_backwards of its GRU must be False, got True"),
+        ([bidirectional(gru(dropout=0.1))], "dropout of its GRU must be 0.0, got 0.1"),
+        ([bidirectional(gru() | {"class_name": "LSTM"})], "layers of its Bidirectional must be GRU or SimpleRNN, got 'LSTM'"),
+        ([gru(recurrent_activation="tanh")], "recurrent_activation of its GRU must be 'sigmoid'"),
+        ([SKIP], "its Masking must have a recurrent layer after it"),
+        ([gru(), SKIP], "its Masking must have a recurrent layer after it"),
+        ([SKIP, bidirectional(gru())], "its last Bidirectional after Masking must not return sequences"),
+        ([SKIP, bidirectional(gru()), SKIP, gru()], "its last Bidirectional after Masking must not return sequences"),
+        ([SKIP, gru(zero_output_for_mask=True)], "its last GRU after Masking must not return sequences"),
+        ([entry("Masking", "skip", mask_value=[0.0]), gru()], "value must be"),
+    ],
+)
+def test_sequences_that_keras_treats_otherwise(layers: list[dict[str, Any]], match: str, tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    path.write_bytes(archive(sequential(*layers, shape=(6, 2)), keras_file({"dense": [np.eye(3)]})))
+    with pytest.raises(ValueError, match=rf"m\.keras cannot be read: .*{match}"):
+        nn.load(path)
 
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
@@ -819,6 +1013,22 @@ def test_recurrent_networks_of_pytorch(cell: str, rng: np.random.Generator, torc
     np.testing.assert_allclose(model.predict(X), expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("cell", ["GRU", "RNN"])
+def test_both_directions_by_pytorch(cell: str, rng: np.random.Generator, torch: Any, tmp_path: Path) -> None:
+    save = pytest.importorskip("safetensors.torch").save_file
+    net = getattr(torch.nn, cell)(2, 4, num_layers=2, batch_first=True, bidirectional=True)
+    save(net.state_dict(), tmp_path / "w")
+    layer, X = nn.GRU if cell == "GRU" else nn.SimpleRNN, rng.standard_normal((5, 6, 2))
+    with torch.no_grad():
+        every, last = net(torch.tensor(X, dtype=torch.float32))
+    for sequences, expected in [(True, every), (False, torch.cat([last[2], last[3]], dim=1))]:
+        layers = [nn.Bidirectional(layer(4, return_sequences=True)), nn.Bidirectional(layer(4, return_sequences=sequences))]
+        model = nn.Sequential(layers, input_shape=(6, 2))
+        for source in (tmp_path / "w", net.state_dict()):
+            model.initialize(7)
+            np.testing.assert_allclose(nn.load(source, into=model).predict(X), expected.numpy(), rtol=1e-5, atol=1e-6)
+
+
 def test_a_trained_network_of_pytorch(rng: np.random.Generator, torch: Any, tmp_path: Path) -> None:
     save, t = pytest.importorskip("safetensors.torch").save_file, torch.nn
     net = t.Sequential(
@@ -851,6 +1061,48 @@ def test_a_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_path: Path)
     net.set_weights(
         [rng.uniform(0.1, 0.9, w.shape) * rng.choice([1, 1 if w.ndim == 1 else -1], w.shape) for w in net.get_weights()]
     )
+    expected = keras3.ops.convert_to_numpy(net(X))
+    net.save(tmp_path / "m.keras")
+    net.save_weights(tmp_path / "m.weights.h5")
+    model = nn.load(tmp_path / "m.keras")
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-6)
+    for source in (tmp_path / "m.keras", tmp_path / "m.weights.h5", {v.path: v.numpy() for v in net.variables}):
+        model.initialize(7)
+        np.testing.assert_allclose(nn.load(source, into=model).predict(X), expected, rtol=1e-4, atol=1e-6)
+
+
+MODELS: dict[str, Callable[[Any], list[Any]]] = {
+    "reset before": lambda k: [k.GRU(4, reset_after=False, return_sequences=True), k.GRU(3, reset_after=False)],
+    "both": lambda k: [
+        k.Bidirectional(k.GRU(4, return_sequences=True, reset_after=False), name="both"),
+        k.Bidirectional(k.SimpleRNN(3, return_sequences=True), merge_mode="sum"),
+        k.Bidirectional(k.GRU(4), merge_mode="ave"),
+        k.Dense(2),
+    ],
+    "masked, last state": lambda k: [k.Masking(-1.0), k.GRU(4, return_sequences=True), k.SimpleRNN(3), k.Dense(2)],
+    "masked, every state": lambda k: [k.Masking(-1.0), k.SimpleRNN(4, return_sequences=True), k.LeakyReLU(negative_slope=0.1)],
+    "masked, both": lambda k: [
+        k.Masking(-1.0),
+        k.GaussianDropout(0.1),
+        k.Bidirectional(k.GRU(4, return_sequences=True)),
+        k.Activation("tanh"),
+        k.Bidirectional(k.SimpleRNN(3)),
+    ],
+    "masked, both and on": lambda k: [
+        k.Masking(-1.0),
+        k.Bidirectional(k.GRU(4, return_sequences=True), merge_mode="sum"),
+        k.GRU(4, reset_after=False, return_sequences=True),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_recurrent_models_of_keras(name: str, rng: np.random.Generator, keras3: Any, tmp_path: Path) -> None:
+    X = rng.standard_normal((7, 6, 2)).astype(np.float32)
+    for row in range(6):  # padded after and before, up to the whole
+        X[row, slice(row, None) if row % 2 else slice(row + 1)] = -1
+    net = keras3.Sequential([keras3.layers.Input((6, 2)), *MODELS[name](keras3.layers)])
+    net.set_weights([rng.uniform(-0.9, 0.9, w.shape) for w in net.get_weights()])
     expected = keras3.ops.convert_to_numpy(net(X))
     net.save(tmp_path / "m.keras")
     net.save_weights(tmp_path / "m.weights.h5")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from nncore.export.c_helpers import HELPERS
-from nncore.export.calls import CELLS, call_of
+from nncore.export.calls import CELLS, Call, call_of, merge_of
 from nncore.export.formulas import expression
 from nncore.export.plan import Plan
-from nncore.export.steps import Activation, Cast, Dense, Recurrent, Select, Step
+from nncore.export.steps import Activation, Bidirectional, Cast, Dense, Mask, Recurrent, Select, Step
 from nncore.export.text import about, identifier, numbers, wrapped
 
 __all__ = ["write"]
@@ -25,7 +25,7 @@ def write(plan: Plan, stem: str) -> bytes:
     """The header, as UTF-8."""
     name, header = identifier(stem), _Header(plan, identifier(stem))
     for number, step in enumerate(plan.steps, 1):
-        header.add(number, step)
+        header.add(str(number), step)
     guard, functions = f"{name.upper()}_H", "\n".join(header.functions.values())
     math_h = "#include <math.h>\n\n" if re.search(r"\b(sqrt|exp|tanh|log1p|expm1|erfc|fabs|fmax)f?\(", functions) else ""
     lines = [*about(plan), *_usage(header)]
@@ -41,7 +41,7 @@ def write(plan: Plan, stem: str) -> bytes:
 
 
 def _usage(header: _Header) -> list[str]:
-    name, sizes = header.name, {"float": 4, "double": 8}
+    name, sizes = header.name, {"int": 4, "float": 4, "double": 8}
     room = sum(size * sizes[kind] for kind, size in header.room.values())
     return [
         f"{name}_predict(x, y) computes one example. It needs {room} bytes of the stack, and no memory besides the constants.",
@@ -60,31 +60,55 @@ class _Header:
         self.calls: list[str] = []
         self.room: dict[str, tuple[str, int]] = {}  # the arrays of predict: type and size
         self.value = "x"  # the array at hand
+        self.skip = "0"  # the latest mask; no address, at first
 
-    def add(self, number: int, step: Step) -> None:
-        """Add what computes a step."""
+    def add(self, label: str, step: Step) -> None:
+        """Add what computes a step; names of its arrays end with ``label``."""
+        if isinstance(step, Bidirectional):
+            self._add_both(label, step)
+            return
         call, before = call_of(step), self.current
         if isinstance(step, Cast):
             self.current = TYPES[step.dtype.itemsize]
-        names = [self._array(f"{self.name}_{name}{number}", array) for name, array in call.arrays.items()]
-        function = self._function(step, call.helper, number, before)
+        names = [self._array(f"{self.name}_{name}{label}", array) for name, array in call.arrays.items()]
+        function = self._function(step, call.helper, label, before)
+        if isinstance(step, Mask):
+            self.skip = self._room(f"skip{label}", "int", step.steps)
+            self._call(function, [self.value, self.skip], call)
+            return
         result = self.value
         if result == "x" or isinstance(step, (Cast, Dense, Recurrent, Select)):  # which do not work number by number
-            result = f"h{number}"
-            self.room[result] = self.current, step.width
+            result = self._room(f"h{label}", self.current, step.width)
         arrays = [*names, self.value, result]
-        if call.room:
-            arrays.append(f"room{number}")
-            self.room[arrays[-1]] = self.current, call.room
-        self.calls.append(f"{function}({', '.join([*arrays, *map(repr, call.numbers)])});")
+        if isinstance(step, Recurrent):
+            arrays += [self._room(f"room{label}", self.current, call.room), self.skip]
+        self._call(function, arrays, call)
         self.value = result
+
+    def _add_both(self, label: str, step: Bidirectional) -> None:
+        """Add both directions, which read the same array, and what makes one of their results."""
+        x, ends, call = self.value, [], merge_of(step)
+        for direction, part in step.parts.items():
+            self.value = x
+            self.add(f"{label}_{direction}", part)
+            ends.append(self.value)
+        self.value = self._room(f"h{label}", self.current, step.width)
+        self._call(self._helper(call.helper, HELPERS[call.helper], self.current), [*ends, self.value], call)
+
+    def _room(self, name: str, kind: str, size: int) -> str:
+        """An array of ``predict``."""
+        self.room[name] = kind, size
+        return name
+
+    def _call(self, function: str, arrays: list[str], call: Call) -> None:
+        self.calls.append(f"{function}({', '.join([*arrays, *map(repr, call.numbers)])});")
 
     def _array(self, name: str, array: Any) -> str:
         kind = "int" if array.dtype.kind == "i" else self.current
         self.arrays.append(f"static const {kind} {name}[{array.size}] = {{\n{wrapped(numbers(array, SUFFIX[kind]))}\n}};\n")
         return name
 
-    def _function(self, step: Step, helper: str, number: int, before: str) -> str:
+    def _function(self, step: Step, helper: str, label: str, before: str) -> str:
         """The name of the function for a step, added with those that it calls if it is new."""
         if helper in CELLS:
             self._helper("dense", HELPERS["dense"], before)
@@ -94,7 +118,7 @@ class _Header:
         suffix = SUFFIX[self.current]
         rename = {"abs": "fabs", "max": "fmax"}
         formula = expression(step, lambda name: rename.get(name, name) + suffix, lambda text: _literal(text, suffix))
-        own = f"{helper}{number}" if step.constants else helper
+        own = f"{helper}{label}" if step.constants else helper
         return self._helper(own, ACTIVATION.replace("KERNEL", own).replace("FORMULA", formula), before)
 
     def _helper(self, helper: str, text: str, before: str) -> str:

@@ -5,6 +5,30 @@ No function allocates; x and y may be the same array where a function works numb
 
 __all__ = ["HELPERS"]
 
+
+def _recurrent(name: str, formula: str, gates: int, body: str, more: str = "") -> str:
+    """A function that goes through the steps of a sequence; ``body`` computes h from a and ``previous``."""
+    return f"""\
+/* {formula}; h_0 = 0.
+ * y is every h_t if `sequences`, else the last. Where skip_t, h_t = h_(t-1). In `reverse` the last x_t comes first. */
+static inline void {name}(const TYPE *W, const TYPE *b, const TYPE *U, const TYPE *c, {more}const TYPE *x, TYPE *y, TYPE *room,
+    const int *skip, int steps, int inputs, int units, int sequences, int reverse, TYPE keep) {{
+    TYPE *a = room, *p = room + {gates} * units, *h = y;
+    for (int i = 0; i < units; i++) h[i] = 0;
+    for (int step = 0; step < steps; step++) {{
+        const int t = reverse ? steps - 1 - step : step;
+        const TYPE *previous = h;
+        if (sequences) h = y + t * units;
+        if (skip && skip[t]) {{
+            for (int i = 0; i < units; i++) h[i] = previous[i];
+            continue;
+        }}
+        dense(W, b, x + t * inputs, a, {gates} * units, inputs);
+{body}    }}
+}}
+"""
+
+
 HELPERS = {
     "cast": """\
 /* y = x */
@@ -26,6 +50,12 @@ static inline void dense(const TYPE *W, const TYPE *b, const TYPE *x, TYPE *y, i
 /* y = (x - center) * factor + offset */
 static inline void affine(const TYPE *center, const TYPE *factor, const TYPE *offset, const TYPE *x, TYPE *y, int n) {
     for (int i = 0; i < n; i++) y[i] = (x[i] - center[i]) * factor[i] + offset[i];
+}
+""",
+    "divide": """\
+/* y = (x - center) / divisor */
+static inline void divide(const TYPE *center, const TYPE *divisor, const TYPE *x, TYPE *y, int n) {
+    for (int i = 0; i < n; i++) y[i] = (x[i] - center[i]) / divisor[i];
 }
 """,
     "softmax": """\
@@ -57,50 +87,46 @@ static inline void select(const int *columns, const TYPE *x, TYPE *y, int n) {
     for (int i = 0; i < n; i++) y[i] = x[columns[i]];
 }
 """,
-    "simple_rnn": """\
-/* h_t = keep * h_(t-1) + (1 - keep) * tanh(W x_t + b + U h_(t-1) + c), h_0 = 0; y is every h_t if `sequences`, else the last */
-static inline void simple_rnn(const TYPE *W, const TYPE *b, const TYPE *U, const TYPE *c, const TYPE *x, TYPE *y,
-                              TYPE *room, int steps, int inputs, int units, int sequences, TYPE keep) {
-    TYPE *a = room, *p = room + units, *previous = y;
-    for (int i = 0; i < units; i++) y[i] = 0;
+    "mask": """\
+/* skip_t = 1 where all numbers of x_t equal value, else 0 */
+static inline void mask(const TYPE *x, int *skip, int steps, int inputs, TYPE value) {
     for (int t = 0; t < steps; t++) {
-        TYPE *h = y + (sequences ? t * units : 0);
-        dense(W, b, x + t * inputs, a, units, inputs);
-        dense(U, c, previous, p, units, units);
-        for (int i = 0; i < units; i++) h[i] = keep * previous[i] + (1 - keep) * TANH(a[i] + p[i]);
-        previous = h;
+        skip[t] = 1;
+        for (int i = 0; i < inputs; i++) skip[t] &= *x++ == value;
     }
 }
 """,
-    "gru": """\
-/* a = W x_t + b and p = U h_(t-1) + c, in blocks r, z, n: r = s(a_r + p_r), z = s(a_z + p_z), n = tanh(a_n + r p_n),
- * h_t = keep * h_(t-1) + (1 - keep) * ((1 - z) n + z h_(t-1)), h_0 = 0, s(v) = 1 / (1 + exp(-v)); y as for simple_rnn */
-static inline void gru(const TYPE *W, const TYPE *b, const TYPE *U, const TYPE *c, const TYPE *x, TYPE *y,
-                       TYPE *room, int steps, int inputs, int units, int sequences, TYPE keep) {
-    TYPE *a = room, *p = room + 3 * units, *previous = y;
-    for (int i = 0; i < units; i++) y[i] = 0;
-    for (int t = 0; t < steps; t++) {
-        TYPE *h = y + (sequences ? t * units : 0);
-        dense(W, b, x + t * inputs, a, 3 * units, inputs);
+    "simple_rnn": _recurrent(
+        "simple_rnn",
+        "h_t = keep * h_(t-1) + (1 - keep) * tanh(a + p), a = W x_t + b, p = U h_(t-1) + c",
+        gates=1,
+        body="""\
+        dense(U, c, previous, p, units, units);
+        for (int i = 0; i < units; i++) h[i] = keep * previous[i] + (1 - keep) * TANH(a[i] + p[i]);
+""",
+    ),
+    "gru": _recurrent(
+        "gru",
+        "a = W x_t + b and p = U h_(t-1) + c, in blocks r, z, n: r = s(a_r + p_r), z = s(a_z + p_z), n = tanh(a_n + r p_n),\n"
+        " * h_t = keep * h_(t-1) + (1 - keep) * ((1 - z) n + z h_(t-1)), s(v) = 1 / (1 + exp(-v))",
+        gates=3,
+        body="""\
         dense(U, c, previous, p, 3 * units, units);
         for (int i = 0; i < units; i++) {
             const TYPE r = 1 / (1 + EXP(-a[i] - p[i])), z = 1 / (1 + EXP(-a[units + i] - p[units + i]));
             const TYPE n = TANH(a[2 * units + i] + r * p[2 * units + i]);
             h[i] = keep * previous[i] + (1 - keep) * ((1 - z) * n + z * previous[i]);
         }
-        previous = h;
-    }
-}
 """,
-    "gru_reset_before": """\
-/* as gru, but n = tanh(a_n + V (r h_(t-1))), and U and p = U h_(t-1) + c have the blocks r and z */
-static inline void gru_reset_before(const TYPE *W, const TYPE *b, const TYPE *U, const TYPE *c, const TYPE *V, const TYPE *x,
-                                    TYPE *y, TYPE *room, int steps, int inputs, int units, int sequences, TYPE keep) {
-    TYPE *a = room, *p = room + 3 * units, *reset = room + 5 * units, *previous = y;
-    for (int i = 0; i < units; i++) y[i] = 0;
-    for (int t = 0; t < steps; t++) {
-        TYPE *h = y + (sequences ? t * units : 0);
-        dense(W, b, x + t * inputs, a, 3 * units, inputs);
+    ),
+    "gru_reset_before": _recurrent(
+        "gru_reset_before",
+        "a = W x_t + b in blocks r, z, n and p = U h_(t-1) + c in blocks r, z: r = s(a_r + p_r), z = s(a_z + p_z),\n"
+        " * n = tanh(a_n + V (r h_(t-1))), h_t = keep * h_(t-1) + (1 - keep) * ((1 - z) n + z h_(t-1)), s as in gru",
+        gates=3,
+        more="const TYPE *V, ",
+        body="""\
+        TYPE *reset = p + 2 * units;
         dense(U, c, previous, p, 2 * units, units);
         for (int i = 0; i < 2 * units; i++) p[i] = 1 / (1 + EXP(-a[i] - p[i]));
         for (int i = 0; i < units; i++) reset[i] = p[i] * previous[i];
@@ -109,8 +135,23 @@ static inline void gru_reset_before(const TYPE *W, const TYPE *b, const TYPE *U,
             const TYPE z = p[units + i];
             h[i] = keep * previous[i] + (1 - keep) * ((1 - z) * TANH(a[i]) + z * previous[i]);
         }
-        previous = h;
+""",
+    ),
+    "join": """\
+/* y_t = (first_t, second_t), of so many units each */
+static inline void join(const TYPE *first, const TYPE *second, TYPE *y, int n, int units) {
+    for (int i = 0; i < n; i += units, y += 2 * units) {
+        for (int j = 0; j < units; j++) {
+            y[j] = first[i + j];
+            y[units + j] = second[i + j];
+        }
     }
+}
+""",
+    "add": """\
+/* y = factor * (first + second) */
+static inline void add(const TYPE *first, const TYPE *second, TYPE *y, int n, TYPE factor) {
+    for (int i = 0; i < n; i++) y[i] = factor * (first[i] + second[i]);
 }
 """,
     "clip": """\

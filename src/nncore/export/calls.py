@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nncore.export.steps import Activation, Affine, Array, Clip, Dense, Normalize, Recurrent, Select, Step, Unclip
+from nncore.export.steps import (
+    Activation,
+    Affine,
+    Array,
+    Bidirectional,
+    Clip,
+    Dense,
+    Divide,
+    Mask,
+    Normalize,
+    Recurrent,
+    Select,
+    Step,
+    Unclip,
+)
 
-__all__ = ["CELLS", "Call", "call_of"]
+__all__ = ["CELLS", "Call", "call_of", "merge_of"]
 
 CELLS = "simple_rnn", "gru", "gru_reset_before"  # of recurrent layers, and the helpers that compute them
 
@@ -24,13 +38,15 @@ def call_of(step: Step) -> Call:
     """The call that computes a step."""
     if isinstance(step, Dense):
         return Call("dense", {"W": step.weight, "b": step.bias}, step.weight.shape)
-    if isinstance(step, Affine):
-        return Call("affine", step._asdict(), (step.width,))
+    if isinstance(step, (Affine, Divide)):
+        return Call(type(step).__name__.lower(), step._asdict(), (step.width,))
     if isinstance(step, Normalize):
         sizes = (step.groups, step.width // step.groups, int(step.centered), step.eps)
         return Call("normalize", {"weight": step.weight, "bias": step.bias}, sizes)
     if isinstance(step, Recurrent):
         return _recurrent(step)
+    if isinstance(step, Mask):
+        return Call("mask", {}, step)
     if isinstance(step, Select):
         return Call("select", {"columns": step.columns}, (step.width,))
     if isinstance(step, (Clip, Unclip)):
@@ -45,5 +61,11 @@ def _recurrent(step: Recurrent) -> Call:
     }  # fmt: skip
     if step.reset_weight is not None:
         arrays["V"] = step.reset_weight
-    sizes = (step.steps, step.weight.shape[1], step.units, int(step.sequences), step.keep)
+    sizes = (step.steps, step.weight.shape[1], step.units, int(step.sequences), int(step.reverse), step.keep)
     return Call(step.cell, arrays, sizes, 2 * len(step.bias))
+
+
+def merge_of(step: Bidirectional) -> Call:
+    """The call that makes one of the results of both directions."""
+    width, units = step.forward.width, step.forward.units
+    return Call("join", {}, (width, units)) if step.factor is None else Call("add", {}, (width, step.factor))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from nncore.export.calls import CELLS, call_of
+import numpy as np
+
+from nncore.export.calls import CELLS, call_of, merge_of
 from nncore.export.formulas import expression
 from nncore.export.js_helpers import HELPERS
 from nncore.export.plan import Plan
-from nncore.export.steps import Activation, Array, Cast, Step
+from nncore.export.steps import Activation, Array, Bidirectional, Cast, Mask, Recurrent, Step
 from nncore.export.text import about, numbers, wrapped
 
 __all__ = ["write"]
@@ -22,24 +24,51 @@ PRECISION = {
 
 def write(plan: Plan, stem: str) -> bytes:
     """The module, as UTF-8. ``stem`` is not used: a module has the name by which it is imported."""
-    arrays: list[str] = []
-    functions: dict[str, str] = {}
-    lines = ["let h = Array.from(x, Number);", f"if (h.length !== {plan.inputs}) throw new RangeError({_refused(plan)});"]
+    module = _Module()
     for number, step in enumerate(plan.steps, 1):
-        if isinstance(step, Cast):  # there is one precision
-            continue
+        if not isinstance(step, Cast):  # there is one precision
+            module.add(str(number), step, plan)
+    head = "".join(f"// {line}\n" for line in [*about(plan), PRECISION[str(plan.dtype)]])
+    check = f"if (h.length !== {plan.inputs}) throw new RangeError({_refused(plan)});"
+    body = "".join(f"  {line}\n" for line in ["let h = Array.from(x, Number);", check, *module.lines, "return h;"])
+    doc = "/** The outputs for one example.\n * @param {ArrayLike<number>} x\n * @returns {number[]} */\n"
+    parts = [head, *module.arrays, *module.functions.values(), f"{doc}export function predict(x) {{\n{body}}}\n"]
+    return "\n".join(parts).encode()
+
+
+class _Module:
+    """The parts of a module that is being written: constants, functions, and the lines of ``predict``."""
+
+    def __init__(self) -> None:
+        self.arrays: list[str] = []
+        self.functions: dict[str, str] = {}
+        self.lines: list[str] = []
+        self.skip = "[]"  # the latest mask, at first without any step
+
+    def add(self, label: str, step: Step, plan: Plan) -> None:
+        """Add what computes a step; names of its arrays end with ``label``."""
+        if isinstance(step, Bidirectional):
+            call = merge_of(step)
+            ends = [self._result(f"{label}_{direction}", part) for direction, part in step.parts.items()]
+            self.functions[call.helper] = HELPERS[call.helper]
+            self.lines.append(f"h = {call.helper}({', '.join([*ends, repr(call.numbers[1])])});")
+        elif isinstance(step, Mask):
+            self.skip = f"skip{label}"
+            x = "h.map(Math.fround)" if plan.dtype == np.float32 else "h"  # equal in the precision of the model
+            self.lines.append(f"const {self.skip} = {self._result(label, step, x)};")
+        else:
+            self.lines.append(f"h = {self._result(label, step)};")
+
+    def _result(self, label: str, step: Step, x: str = "h") -> str:
+        """The call that computes a step of x."""
         call = call_of(step)
         for helper in CALLED.get(call.helper, ()):
-            functions[helper] = HELPERS[helper]
-        name = _function(step, call.helper, number, functions)
-        arrays += [_array(f"{key}{number}", array) for key, array in call.arrays.items()]
+            self.functions[helper] = HELPERS[helper]
+        name = _function(step, call.helper, label, self.functions)
+        self.arrays += [_array(f"{key}{label}", array) for key, array in call.arrays.items()]
         sizes = call.numbers[call.helper not in SIZED :]
-        arguments = [*(f"{key}{number}" for key in call.arrays), "h", *map(repr, sizes)]
-        lines.append(f"h = {name}({', '.join(arguments)});")
-    head = "".join(f"// {line}\n" for line in [*about(plan), PRECISION[str(plan.dtype)]])
-    body = "".join(f"  {line}\n" for line in [*lines, "return h;"])
-    doc = "/** The outputs for one example.\n * @param {ArrayLike<number>} x\n * @returns {number[]} */\n"
-    return "\n".join([head, *arrays, *functions.values(), f"{doc}export function predict(x) {{\n{body}}}\n"]).encode()
+        skip = [self.skip] if isinstance(step, Recurrent) else []
+        return f"{name}({', '.join([*(f'{key}{label}' for key in call.arrays), x, *skip, *map(repr, sizes)])})"
 
 
 def _refused(plan: Plan) -> str:
@@ -50,10 +79,10 @@ def _array(name: str, array: Array) -> str:
     return f"const {name} = new {ARRAYS[str(array.dtype)]}([\n{wrapped(numbers(array), '  ')},\n]);\n"
 
 
-def _function(step: Step, helper: str, number: int, functions: dict[str, str]) -> str:
+def _function(step: Step, helper: str, label: str, functions: dict[str, str]) -> str:
     """The name of the function that computes a step, which is added to ``functions``."""
     if isinstance(step, Activation) and helper not in HELPERS:
-        name = f"{helper}{number}" if step.constants else helper
+        name = f"{helper}{label}" if step.constants else helper
         formula = expression(step, lambda function: function if function == "erfc" else f"Math.{function}", str)
         functions[name] = f"const {name} = (x) => x.map((z) => {formula});\n"
         return name

@@ -16,6 +16,10 @@ const dense = (W, b, x, units, inputs) =>
 // (x - center) * factor + offset
 const affine = (center, factor, offset, x) => x.map((v, i) => (v - center[i]) * factor[i] + offset[i]);
 """,
+    "divide": """\
+// (x - center) / divisor
+const divide = (center, divisor, x) => x.map((v, i) => (v - center[i]) / divisor[i]);
+""",
     "softmax": """\
 // exp(x_j - m) / sum_k exp(x_k - m), m = max_k x_k
 const softmax = (x) => {
@@ -39,16 +43,26 @@ const normalize = (weight, bias, x, groups, size, centered, eps) => {
 // x_(columns_i)
 const select = (columns, x) => Array.from(columns, (column) => x[column]);
 """,
+    "mask": """\
+// for each step whether all its numbers equal value
+const mask = (x, inputs, value) =>
+  Array.from({ length: x.length / inputs }, (_, t) => x.slice(t * inputs, (t + 1) * inputs).every((v) => v === value));
+""",
     "recurrent": """\
-// h_t = keep * h_(t-1) + (1 - keep) * cell(W x_t + b, U h_(t-1) + c, h_(t-1)), h_0 = 0: every h_t if `sequences`, else the last
-const recurrent = (cell, W, b, U, c, x, steps, inputs, units, sequences, keep) => {
-  let h = Array(units).fill(0), y = [];
-  for (let t = 0; t < steps; t++) {
-    const a = dense(W, b, x.slice(t * inputs, (t + 1) * inputs), b.length, inputs), p = dense(U, c, h, c.length, units);
-    h = cell(a, p, h).map((v, i) => keep * h[i] + (1 - keep) * v);
-    y = sequences ? y.concat(h) : h;
+// h_t = keep * h_(t-1) + (1 - keep) * cell(W x_t + b, U h_(t-1) + c, h_(t-1)), h_0 = 0: every h_t if `sequences`,
+// else the last. Where skip_t, h_t = h_(t-1). In `reverse` the last x_t comes first.
+const recurrent = (cell, W, b, U, c, x, skip, steps, inputs, units, sequences, reverse, keep) => {
+  const states = [];
+  let h = Array(units).fill(0);
+  for (let step = 0; step < steps; step++) {
+    const t = reverse ? steps - 1 - step : step;
+    if (!skip[t]) {
+      const a = dense(W, b, x.slice(t * inputs, (t + 1) * inputs), b.length, inputs), p = dense(U, c, h, c.length, units);
+      h = cell(a, p, h).map((v, i) => keep * h[i] + (1 - keep) * v);
+    }
+    states[t] = h;
   }
-  return y;
+  return sequences ? states.flat() : h;
 };
 """,
     "simple_rnn": """\
@@ -72,6 +86,18 @@ const gru_reset_before = (W, b, U, c, V, ...rest) =>
     const q = dense(V, a.slice(2 * n), h.map((old, i) => gate(i) * old), n, n);
     return h.map((old, i) => (1 - gate(n + i)) * Math.tanh(q[i]) + gate(n + i) * old);
   }, W, b, U, c, ...rest);
+""",
+    "join": """\
+// (first_t, second_t) for each step t, of so many units each
+const join = (first, second, units) =>
+  Array.from({ length: 2 * first.length }, (_, i) => {
+    const j = i % (2 * units), t = (i - j) / 2;
+    return j < units ? first[t + j] : second[t + j - units];
+  });
+""",
+    "add": """\
+// factor * (first + second)
+const add = (first, second, factor) => first.map((v, i) => factor * (v + second[i]));
 """,
     "clip": """\
 // x / sqrt(1 + (x / limit)^2)

@@ -10,9 +10,10 @@ import numpy as np
 
 from nncore import layers as nl
 from nncore._utils.files import is_own
-from nncore.export.steps import Activation, Affine, Array, Dense, Normalize, Recurrent, Select, Step
+from nncore.export.steps import Activation, Affine, Array, Bidirectional, Dense, Mask, Normalize, Recurrent, Select, Step
 from nncore.layers.base import Layer
 from nncore.layers.batch_norm import inference_constants
+from nncore.layers.bidirectional import DIRECTIONS, FACTOR
 from nncore.layers.group_norm import _RowNorm
 from nncore.layers.noise import Noise
 from nncore.layers.recurrent import Recurrent as RecurrentLayer
@@ -79,7 +80,14 @@ def _factor(factor: Array) -> Affine:
 
 def _recurrent(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
     if layer.stateful:
-        raise ValueError(f"model must begin at a state of 0 to be exported, got {layer.name}, which carries states over")
+        raise ValueError(
+            f"model must begin at a state of 0 to be exported, got {layer.name}, which carries states over: make a model "
+            "without stateful and give it these parameters, as in same.parameters[...] = model.parameters"
+        )
+    return [_cell(layer, dtype)]
+
+
+def _cell(layer: Any, dtype: np.dtype[Any]) -> Recurrent:
     arrays = [np.array(layer.weight), np.array(layer.bias)]
     U = np.array(layer.recurrent_weight)
     if layer.kernel == "gru_reset_before":
@@ -87,14 +95,19 @@ def _recurrent(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
     else:
         has = "recurrent_bias" in layer.parameters
         arrays += [U, np.array(layer.recurrent_bias) if has else np.zeros_like(layer.bias)]
-    return [Recurrent(layer.kernel, layer.steps, layer.zoneout, layer.return_sequences, *arrays)]
+    return Recurrent(layer.kernel, layer.steps, layer.zoneout, layer.return_sequences, bool(layer._direction), *arrays)
 
 
-def _refused(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
-    raise TypeError(
-        f"model must have no {type(layer).__name__} layer to be exported, got {layer.name}: the steps of an exported model go "
-        "through all of a sequence once, in its order"
-    )
+def _bidirectional(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
+    forward, backward = (_cell(layer._of(direction), dtype) for direction in DIRECTIONS)
+    return [Bidirectional(forward, backward, FACTOR.get(layer.merge))]
+
+
+def _masking(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
+    with np.errstate(over="ignore"):
+        value = float(dtype.type(layer.value))
+    steps, inputs = layer.input_shape
+    return [Mask(steps, inputs, value)] if math.isfinite(value) else []  # which no number in this precision equals
 
 
 STEPS: dict[type[Layer], Callable[[Any, np.dtype[Any]], list[Step]]] = {
@@ -108,6 +121,6 @@ STEPS: dict[type[Layer], Callable[[Any, np.dtype[Any]], list[Step]]] = {
     Noise: _noise,
     nl.ActivityL1: lambda layer, dtype: [],
     RecurrentLayer: _recurrent,
-    nl.Bidirectional: _refused,
-    nl.Masking: _refused,
+    nl.Bidirectional: _bidirectional,
+    nl.Masking: _masking,
 }

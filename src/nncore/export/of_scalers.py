@@ -9,7 +9,7 @@ import numpy as np
 from nncore._messages import shown
 from nncore.data import scaling
 from nncore.data.scaler import Scaler
-from nncore.export.steps import Affine, Clip, Dense, Step, Unclip
+from nncore.export.steps import Affine, Clip, Dense, Divide, Step, Unclip
 
 __all__ = ["steps_backward", "steps_forward"]
 
@@ -18,14 +18,17 @@ def steps_forward(scaler: Scaler) -> list[Step]:
     """``transform``."""
     width, zeros, ones = scaler.n_features_in_, np.zeros(scaler.n_features_in_), np.ones(scaler.n_features_in_)
     if type(scaler) is scaling.StandardScaler:
-        return [Affine(scaler.mean_, 1 / scaler.scale_, zeros)]
+        return [Divide(scaler.mean_, scaler.scale_)]
     if type(scaler) is scaling.MinMaxScaler:
-        return [Affine(scaler.data_min_, scaler.scale_, zeros + scaler.feature_range[0])]
+        low, high = scaler.feature_range
+        return [Divide(scaler.data_min_, scaler._divisor), Affine(zeros, zeros + (high - low), zeros + low)]
     if type(scaler) is scaling.RobustScaler:
-        factor = np.divide(1, scaler.scale_, out=zeros.copy(), where=scaler.scale_ > 0)  # a constant feature becomes 0
-        return [Affine(scaler.center_, factor, zeros), *_limited(Clip, scaler.smooth_clip, width)]
+        varies = scaler.scale_ > 0
+        constant = [] if varies.all() else [Affine(zeros, varies.astype(np.float64), zeros)]  # such a feature becomes 0
+        divide = Divide(scaler.center_, np.where(varies, scaler.scale_, 1))
+        return [divide, *constant, *_limited(Clip, scaler.smooth_clip, width)]
     if type(scaler) is scaling.Decorrelate:
-        return [Affine(scaler.mean_, 1 / scaler.scale_, zeros), Dense(scaler.components_ / scaler._spread[:, None], 0 * ones)]
+        return [Divide(scaler.mean_, scaler.scale_), Dense(scaler.components_ / scaler._spread[:, None], 0 * ones)]
     raise _unknown(scaler)
 
 

@@ -11,7 +11,20 @@ from nncore._version import __version__
 from nncore.export import protobuf
 from nncore.export.onnx_ops import ACTIVATIONS, CELLS
 from nncore.export.plan import Plan
-from nncore.export.steps import Activation, Affine, Clip, Dense, Normalize, Recurrent, Select, Step, Unclip
+from nncore.export.steps import (
+    Activation,
+    Affine,
+    Bidirectional,
+    Clip,
+    Dense,
+    Divide,
+    Mask,
+    Normalize,
+    Recurrent,
+    Select,
+    Step,
+    Unclip,
+)
 from nncore.export.text import identifier
 
 __all__ = ["write"]
@@ -46,6 +59,7 @@ class Graph:
 
     def __init__(self, dtype: np.dtype[Any], prefix: str = "") -> None:
         self.dtype, self.prefix = dtype, prefix
+        self.skip = ""  # the latest mask, (steps, rows, 1)
         self.nodes: list[bytes] = []
         self.constants: list[bytes] = []
 
@@ -70,12 +84,17 @@ def _add(onnx: Graph, step: Step, h: str) -> str:
     if isinstance(step, Affine):
         center, factor, offset = (onnx.constant(array) for array in step)
         return onnx.op("Add", onnx.op("Mul", onnx.op("Sub", h, center), factor), offset)
+    if isinstance(step, Divide):
+        return onnx.op("Div", onnx.op("Sub", h, onnx.constant(step.center)), onnx.constant(step.divisor))
     if isinstance(step, Activation):
         return ACTIVATIONS[step.kernel](onnx, h, *step.constants)
     if isinstance(step, Normalize):
         return _normalize(onnx, step, h)
-    if isinstance(step, Recurrent):
-        return _recurrent(onnx, step, h)
+    if isinstance(step, Mask):
+        onnx.skip = _mask(onnx, step, h)
+        return h
+    if isinstance(step, (Recurrent, Bidirectional)):
+        return _sequence(onnx, step, h)
     if isinstance(step, Select):
         return onnx.op("Gather", h, onnx.constant(step.columns, np.int64), axis=1)
     if isinstance(step, (Clip, Unclip)):
@@ -104,32 +123,63 @@ def _normalize(onnx: Graph, step: Normalize, h: str) -> str:
     return onnx.op("Add", onnx.op("Mul", x, onnx.constant(step.weight)), onnx.constant(step.bias))
 
 
+def _mask(onnx: Graph, step: Mask, h: str) -> str:
+    """Whether all numbers of a step equal the value. (Before operator set 20, ReduceMin takes numbers alone.)"""
+    equal = onnx.op("Equal", onnx.op("Reshape", h, onnx.constant([0, step.steps, step.inputs], np.int64)), step.value)
+    numbers = onnx.op("Cast", equal, to=protobuf.ELEMENT_TYPES["float32"])
+    every = onnx.op("Cast", onnx.op("ReduceMin", numbers, axes=[2], keepdims=1), to=protobuf.ELEMENT_TYPES["bool"])
+    return onnx.op("Transpose", every, perm=[1, 0, 2])  # steps first
+
+
+def _sequence(onnx: Graph, step: Recurrent | Bidirectional, h: str) -> str:
+    if isinstance(step, Recurrent):
+        y, one = _recurrent(onnx, step, h), step
+    else:
+        ends, one = [_recurrent(onnx, part, h) for part in step.parts.values()], step.forward
+        if step.factor is None:
+            y = onnx.op("Concat", *ends, axis=-1)
+        else:
+            y = onnx.op("Mul", step.factor, onnx.op("Add", *ends))
+    return onnx.op("Reshape", y, onnx.constant([0, step.width], np.int64)) if one.sequences else y
+
+
 def _recurrent(onnx: Graph, step: Recurrent, h: str) -> str:
-    """Scan over the steps. The operators RNN and GRU have no zoneout and, in runtimes, no double precision."""
+    """Scan over the steps: (rows, steps, units), or (rows, units) of the last state.
+
+    The operators RNN and GRU have no zoneout and, in runtimes, no double precision.
+    """
     x = onnx.op("Reshape", h, onnx.constant([0, step.steps, step.weight.shape[1]], np.int64))
     a = onnx.op("Add", onnx.op("MatMul", x, onnx.constant(step.weight.T)), onnx.constant(step.bias))
     a = onnx.op("Transpose", a, perm=[1, 0, 2])  # steps first
     column = onnx.op("Gather", h, onnx.constant([0], np.int64), axis=1)
     first = onnx.op("Mul", column, onnx.constant(np.zeros(step.units)))  # h_0 = 0 for as many rows
+    scanned = [_in_order(onnx, step, name) for name in (a, onnx.skip) if name]
     number = len(onnx.nodes)
     ends = f"last{number}", f"every{number}"
-    attributes = {"body": _cell(onnx, step, f"s{number}_"), "num_scan_inputs": 1}
-    onnx.nodes.append(protobuf.node("Scan", [first, a], ends, attributes))
-    if not step.sequences:
-        return ends[0]
-    h = onnx.op("Transpose", ends[1], perm=[1, 0, 2])
-    return onnx.op("Reshape", h, onnx.constant([0, step.width], np.int64))
+    attributes = {"body": _cell(onnx, step, f"s{number}_"), "num_scan_inputs": len(scanned)}
+    onnx.nodes.append(protobuf.node("Scan", [first, *scanned], ends, attributes))
+    return onnx.op("Transpose", _in_order(onnx, step, ends[1]), perm=[1, 0, 2]) if step.sequences else ends[0]
+
+
+def _in_order(onnx: Graph, step: Recurrent, name: str) -> str:
+    """Steps, which come first, in the order of the layer, or back from it: not all runtimes have the directions of Scan."""
+    if not step.reverse:
+        return name
+    return onnx.op("Gather", name, onnx.constant(np.arange(step.steps)[::-1], np.int64), axis=0)
 
 
 def _cell(onnx: Graph, step: Recurrent, prefix: str) -> bytes:
-    """The graph of one step: from h_{t−1} and a_t to h_t, as the next state and as an output."""
+    """The graph of one step: from h_{t−1}, a_t and whether to skip it to h_t, as the next state and as an output."""
     body = Graph(onnx.dtype, prefix)
-    before, a = f"{prefix}before", f"{prefix}a"
+    before, a, skip = f"{prefix}before", f"{prefix}a", f"{prefix}skip"
     p = body.op("MatMul", before, body.constant(step.recurrent_weight.T))
     new = CELLS[step.cell](body, a, body.op("Add", p, body.constant(step.recurrent_bias)), before, step)
     if step.keep:
         new = body.op("Add", body.op("Mul", step.keep, before), body.op("Mul", 1 - step.keep, new))
+    if onnx.skip:
+        new = body.op("Where", skip, before, new)
     ends = [body.op("Identity", new, output=f"{prefix}{name}") for name in ("state", "output")]
     rows = [protobuf.value_info(name, body.dtype, ["batch", step.units]) for name in (before, *ends)]
     given = [rows[0], protobuf.value_info(a, body.dtype, ["batch", len(step.bias)])]
+    given += [protobuf.value_info(skip, "bool", ["batch", 1])] if onnx.skip else []
     return protobuf.graph(f"{prefix}cell", body.nodes, body.constants, given, rows[1:])

@@ -9,7 +9,7 @@ import numpy as np
 
 from nncore.export.of_layers import steps_of_layer
 from nncore.export.of_scalers import steps_backward, steps_forward
-from nncore.export.steps import Array, Cast, Step, folded
+from nncore.export.steps import Array, Cast, Mask, Step, folded
 
 __all__ = ["Plan", "plan_of"]
 
@@ -49,6 +49,8 @@ def plan_of(model: Any) -> Plan:
     if model.target_scaler is not None:
         steps = [*steps, *_in_double(steps_backward(model.target_scaler), model.dtype, outputs)]
     X = _examples(model.input_scaler, inputs, model.dtype)
+    if steps and isinstance(first := steps[0], Mask):
+        X.reshape(EXAMPLES, first.steps, first.inputs)[1, first.steps // 2 :] = first.value
     expected = model.predict(X.reshape(-1, *model.input_shape)).reshape(len(X), outputs)
     names = (model.feature_names or getattr(model.input_scaler, "feature_names_in_", None), model.target_names)
     return Plan(steps, model.dtype, model.input_shape, model.output_shape, *names, X, expected)

@@ -16,7 +16,7 @@ from nncore.export.steps import Array
 
 __all__ = ["ELEMENT_TYPES", "attribute", "graph", "model", "node", "tensor", "value_info"]
 
-ELEMENT_TYPES = {"float32": 1, "int64": 7, "float64": 11}  # TensorProto.DataType
+ELEMENT_TYPES = {"float32": 1, "int64": 7, "bool": 9, "float64": 11}  # TensorProto.DataType
 VARINT, BYTES, FIXED32 = 0, 2, 5  # kinds of fields
 
 

@@ -5,7 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from nncore.export.plan import Plan
-from nncore.export.steps import Activation, Affine, Cast, Clip, Dense, Normalize, Recurrent, Select, Step, Unclip
+from nncore.export.steps import (
+    Activation,
+    Affine,
+    Bidirectional,
+    Cast,
+    Clip,
+    Dense,
+    Divide,
+    Mask,
+    Normalize,
+    Recurrent,
+    Select,
+    Step,
+    Unclip,
+)
 from nncore.export.text import about, numbers, wrapped
 
 __all__ = ["write"]
@@ -33,8 +47,10 @@ def write(plan: Plan, stem: str) -> bytes:
     first = next(iter(plan.steps), None)
     dtype = first.dtype if isinstance(first, Cast) else plan.dtype  # scalers take the numbers as they are given
     body = [f"h = np.asarray(X, dtype=np.{dtype}).reshape(len(X), {plan.inputs})"]
+    skip = ""  # the name of the latest mask
     for number, step in enumerate(plan.steps[isinstance(first, Cast) :], 1):
-        body += _lines(step, number, arrays)
+        skip = f"skip{number}" if isinstance(step, Mask) else skip
+        body += _lines(step, number, arrays, skip)
     shape = ", ".join(map(str, plan.output_shape))
     body.append("return h" if len(plan.output_shape) == 1 else f"return h.reshape(len(h), {shape})")
     shapes = [f"(n, {', '.join(map(str, shape))})" for shape in (plan.input_shape, plan.output_shape)]
@@ -45,7 +61,7 @@ def write(plan: Plan, stem: str) -> bytes:
     return text.encode()
 
 
-def _lines(step: Step, number: int, arrays: list[str]) -> list[str]:
+def _lines(step: Step, number: int, arrays: list[str], skip: str) -> list[str]:
     """The statements that replace h by the step's result; its constants are added to ``arrays``."""
 
     def constant(name: str, array: Any) -> str:
@@ -59,12 +75,16 @@ def _lines(step: Step, number: int, arrays: list[str]) -> list[str]:
     if isinstance(step, Affine):
         center, factor, offset = (constant(name, array) for name, array in step._asdict().items())
         return [f"h = (h - {center}) * {factor} + {offset}"]
+    if isinstance(step, Divide):
+        return [f"h = (h - {constant('center', step.center)}) / {constant('divisor', step.divisor)}"]
     if isinstance(step, Activation):
         return _activation(step)
     if isinstance(step, Normalize):
         return _normalize(step, constant)
-    if isinstance(step, Recurrent):
-        return _recurrent(step, constant)
+    if isinstance(step, Mask):
+        return [f"{skip} = (h.reshape(len(h), {step.steps}, {step.inputs}) == {step.value!r}).all(axis=2)"]
+    if isinstance(step, (Recurrent, Bidirectional)):
+        return _sequence(step, constant, skip)
     if isinstance(step, Select):
         return [f"h = h[:, {constant('columns', step.columns)}]"]
     if isinstance(step, Clip):
@@ -90,20 +110,36 @@ def _normalize(step: Normalize, constant: Any) -> list[str]:
     ]
 
 
-def _recurrent(step: Recurrent, constant: Any) -> list[str]:
+def _sequence(step: Recurrent | Bidirectional, constant: Any, skip: str) -> list[str]:
+    one = step.forward if isinstance(step, Bidirectional) else step
+    lines = [f"x = h.reshape(len(h), {one.steps}, {one.weight.shape[1]})"]
+    if isinstance(step, Bidirectional):
+        for direction, part in step.parts.items():
+            lines += _recurrent(part, lambda name, array, of=direction: constant(f"{of}_{name}", array), skip)
+            lines += ["first = h"] * (direction == "forward")
+        merged = "np.concatenate([first, h], axis=-1)" if step.factor is None else f"{step.factor!r} * (first + h)"
+        lines.append(f"h = {merged}")
+    else:
+        lines += _recurrent(step, constant, skip)
+    return [*lines, *[f"h = h.reshape(len(h), {step.width})"] * one.sequences]
+
+
+def _recurrent(step: Recurrent, constant: Any, skip: str) -> list[str]:
+    """Statements that make h the states of all steps, or the last, from x."""
     W, b = constant("W", step.weight), constant("b", step.bias)
     U, c = constant("U", step.recurrent_weight), constant("c", step.recurrent_bias)
+    order = f"reversed(range({step.steps}))" if step.reverse else f"range({step.steps})"
+    new = f"{step.keep!r} * h + {1 - step.keep!r} * new" if step.keep else "new"
     lines = [
-        f"x, states = h.reshape(len(h), {step.steps}, {step.weight.shape[1]}), []",
-        f"h = np.zeros((len(h), {step.units}), h.dtype)",
-        f"for t in range({step.steps}):",
+        f"h, states = np.zeros((len(x), {step.units}), x.dtype), []",
+        f"for t in {order}:",
         f"    a, p = x[:, t] @ {W}.T + {b}, h @ {U}.T + {c}",
         *([f"    V = {constant('V', step.reset_weight)}"] if step.reset_weight is not None else []),
         *CELLS[step.cell],
-        f"    h = {step.keep!r} * h + {1 - step.keep!r} * new" if step.keep else "    h = new",
+        f"    h = np.where({skip}[:, t, None], h, {new})" if skip else f"    h = {new}",
         "    states.append(h)",
     ]
-    return [*lines, *["h = np.concatenate(states, axis=1)"] * step.sequences]
+    return [*lines, *[f"h = np.stack(states{'[::-1]' * step.reverse}, axis=1)"] * step.sequences]
 
 
 CELLS = {

@@ -11,7 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Activation", "Affine", "Cast", "Clip", "Dense", "Normalize", "Recurrent", "Select", "Step", "Unclip", "folded"]
+__all__ = [
+    "Activation", "Affine", "Bidirectional", "Cast", "Clip", "Dense", "Divide", "Mask", "Normalize", "Recurrent", "Select",
+    "Step", "Unclip", "folded",
+]  # fmt: skip
 
 Array = NDArray[Any]
 
@@ -44,6 +47,17 @@ class Affine(NamedTuple):
     @property
     def width(self) -> int:
         return len(self.factor)
+
+
+class Divide(NamedTuple):
+    """y = (x − center) / divisor, rounded as a scaler rounds it: `Mask` looks for exact numbers."""
+
+    center: Array
+    divisor: Array
+
+    @property
+    def width(self) -> int:
+        return len(self.divisor)
 
 
 class Activation(NamedTuple):
@@ -81,9 +95,22 @@ class Select(NamedTuple):
         return len(self.columns)
 
 
+class Mask(NamedTuple):
+    """y = x. Recurrent steps after it skip each t at which all numbers of x_t equal ``value``."""
+
+    steps: int
+    inputs: int
+    value: float  # in the precision of x
+
+    @property
+    def width(self) -> int:
+        return self.steps * self.inputs
+
+
 class Recurrent(NamedTuple):
     """h_t = k h_{t−1} + (1 − k) new(W x_t + b, U h_{t−1} + c), h_0 = 0; y is every h_t, or the last one.
 
+    At a t that the `Mask` before it skips, h_t = h_{t−1}. In ``reverse`` the last x_t comes first, and t + 1 stands for t − 1.
     ``cell`` "simple_rnn": new(a, p) = tanh(a + p).
     ``cell`` "gru": r, z = sigmoid(a + p) of the first two blocks, n = tanh(a + r p) of the third, new = (1 − z) n + z h_{t−1}.
     ``cell`` "gru_reset_before": n = tanh(a + V (r h_{t−1})), and U has the first two blocks alone; the rest as "gru".
@@ -93,6 +120,7 @@ class Recurrent(NamedTuple):
     steps: int
     keep: float  # k
     sequences: bool
+    reverse: bool
     weight: Array  # W (gates · units, inputs)
     bias: Array
     recurrent_weight: Array  # U, as many rows as c has
@@ -106,6 +134,22 @@ class Recurrent(NamedTuple):
     @property
     def width(self) -> int:
         return self.units * (self.steps if self.sequences else 1)
+
+
+class Bidirectional(NamedTuple):
+    """y_t = (h_t, g_t), the states of two layers that go through the steps in opposite orders; or ``factor`` (h_t + g_t)."""
+
+    forward: Recurrent
+    backward: Recurrent
+    factor: float | None
+
+    @property
+    def parts(self) -> dict[str, Recurrent]:
+        return {"forward": self.forward, "backward": self.backward}
+
+    @property
+    def width(self) -> int:
+        return self.forward.width * (2 if self.factor is None else 1)
 
 
 class Clip(NamedTuple):
@@ -122,7 +166,7 @@ class Unclip(NamedTuple):
     width: int
 
 
-Step = Cast | Dense | Affine | Activation | Normalize | Select | Recurrent | Clip | Unclip
+Step = Cast | Dense | Affine | Divide | Activation | Normalize | Select | Mask | Recurrent | Bidirectional | Clip | Unclip
 
 
 def folded(steps: list[Step]) -> list[Step]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nncore import layers as nl
 from nncore.layers.base import Array, Layer, Parameter, State
+from nncore.layers.bidirectional import DIRECTIONS
 from nncore.layers.recurrent import Recurrent
 
 __all__ = ["KERAS_VARIABLES", "Form", "forms_of", "shapes_in"]
@@ -54,10 +55,21 @@ def _transposed(layer: Layer, own: str, name: str, make: Callable[..., Array] = 
     return Recipe({name: layer.parameters[own].shape[::-1]}, lambda array: make(array.T))
 
 
+def _in_both(layer: Any, form: Callable[[Any], Form], names: Mapping[str, str]) -> Form:
+    """The form of a recurrent layer once for each direction, with names that ``names`` makes of the layer's."""
+    return {
+        f"{direction}_{own}": recipe._replace(sources={names[direction].format(name): s for name, s in recipe.sources.items()})
+        for direction in DIRECTIONS
+        for own, recipe in form(layer._of(direction)).items()
+    }
+
+
 # ---- PyTorch: most names and shapes are nncore's; a layer of one's own has its own names in a file too
 
 
 def _pytorch(layer: Layer) -> Form:
+    if type(layer) is nl.Bidirectional:
+        return _in_both(layer, _pytorch, {"forward": "{}", "backward": "{}_reverse"})
     form = _renamed(layer, RECURRENT if isinstance(layer, Recurrent) else {})
     if isinstance(layer, nl.SimpleRNN):
         form["bias"] = Recipe({"bias_ih": (layer.units,), "bias_hh": (layer.units,)}, np.add)
@@ -104,6 +116,10 @@ def _gru(layer: Any) -> Form:
     }
 
 
+def _bidirectional(layer: Any) -> Form:
+    return _in_both(layer, KERAS[type(layer.layer)], {direction: f"{direction}_{{}}" for direction in DIRECTIONS})
+
+
 def _reset_first(gates: Array) -> Array:
     """Gates r, z, n from gates z, r, n."""
     z, r, n = np.split(gates, 3)
@@ -118,16 +134,25 @@ KERAS: dict[type[Layer], Callable[[Any], Form]] = {
     nl.RMSNorm: lambda layer: _renamed(layer, {"weight": "scale"}),
     nl.SimpleRNN: _simple_rnn,
     nl.GRU: _gru,
+    nl.Bidirectional: _bidirectional,
 }
 
 # Files number the variables of a layer: what they are follows from its class and how many there are.
-KERAS_VARIABLES: dict[tuple[str, int], tuple[str, ...]] = {
-    ("dense", 1): ("kernel",),
-    ("dense", 2): ("kernel", "bias"),
-    ("batch_normalization", 2): ("moving_mean", "moving_variance"),
-    ("batch_normalization", 4): ("gamma", "beta", "moving_mean", "moving_variance"),
-    ("layer_normalization", 2): ("gamma", "beta"),
-    ("rms_normalization", 1): ("scale",),
-    ("simple_rnn", 3): ("kernel", "recurrent_kernel", "bias"),
-    ("gru", 3): ("kernel", "recurrent_kernel", "bias"),
+
+
+def _numbered(*names: str) -> dict[str, str]:
+    return {str(place): name for place, name in enumerate(names)}
+
+
+OF_CELL = _numbered("kernel", "recurrent_kernel", "bias")
+KERAS_VARIABLES: dict[tuple[str, int], dict[str, str]] = {
+    ("dense", 1): _numbered("kernel"),
+    ("dense", 2): _numbered("kernel", "bias"),
+    ("batch_normalization", 2): _numbered("moving_mean", "moving_variance"),
+    ("batch_normalization", 4): _numbered("gamma", "beta", "moving_mean", "moving_variance"),
+    ("layer_normalization", 2): _numbered("gamma", "beta"),
+    ("rms_normalization", 1): _numbered("scale"),
+    ("simple_rnn", 3): OF_CELL,
+    ("gru", 3): OF_CELL,
+    ("bidirectional", 6): {f"{of}_{place}": f"{of}_{name}" for of in DIRECTIONS for place, name in OF_CELL.items()},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 from nncore import layers as nl
@@ -22,6 +23,7 @@ def described(model: Config) -> tuple[list[Layer], tuple[int, ...], str]:
         raise ValueError(f"its layers must be among {', '.join(LAYERS)}, got {shown(unknown[0])}")
     if "Flatten" in kinds and "Dense" not in kinds[kinds.index("Flatten") :]:
         raise ValueError("its Flatten must have a Dense after it, which takes all numbers of an example")
+    _check_masks(entries)
     layers, shape = list[Layer](), model["config"].get("build_input_shape") or entries[0]["config"]["batch_shape"]
     for kind, entry in zip(kinds, entries, strict=True):
         given = entry.get("build_config", {}).get("input_shape")
@@ -76,6 +78,19 @@ def _check_rows(config: Config) -> None:
     """Keras works on the last axis, nncore on all numbers of an example: the same for rows of numbers."""
     if len(config["input_shape"]) != 2:
         raise ValueError(f"its {config['class']} must get rows of numbers, got an input of shape {config['input_shape']}")
+
+
+def _check_masks(entries: list[Config]) -> None:
+    """Raise where Keras has 0 at steps that are skipped, and nncore the state before them: the next layers skip them too."""
+    places = [place for place, entry in enumerate(entries) if entry["class_name"] == "Masking"]
+    for first, last in pairwise([*places, len(entries)]):
+        after = [entry for entry in entries[first:last] if entry["class_name"] in (*CELLS, "Bidirectional")]
+        if not after:
+            raise ValueError("its Masking must have a recurrent layer after it")
+        kind, config = after[-1]["class_name"], after[-1]["config"]
+        cell = config["layer"]["config"] if kind == "Bidirectional" else config
+        if cell["return_sequences"] and (kind == "Bidirectional" or cell.get("zero_output_for_mask")):
+            raise ValueError(f"its last {kind} after Masking must not return sequences: Keras gives 0 where it skips steps")
 
 
 def _activation(function: Any) -> list[Layer]:
@@ -154,7 +169,25 @@ def _simple_rnn(config: Config) -> list[Layer]:
 
 def _gru(config: Config) -> list[Layer]:
     _require(config, recurrent_activation="sigmoid")
-    return [nl.GRU(**_recurrent(config), reset_after=config["reset_after"])]
+    return [nl.GRU(**_recurrent(config), reset_after=config.get("reset_after", True))]
+
+
+def _bidirectional(config: Config) -> list[Layer]:
+    """The layer that is wrapped, once if both directions have the same arguments."""
+    if config["merge_mode"] not in MERGES:
+        raise ValueError(f"merge_mode of its Bidirectional must be {', '.join(MERGES)}, got {shown(config['merge_mode'])}")
+    both = [_direction(config["layer"], go_backwards=False), _direction(config["backward_layer"], go_backwards=True)]
+    if repr(both[0]) != repr(both[1]):
+        raise ValueError(f"both directions of its Bidirectional must be alike, got {both[0]!r} and {both[1]!r}")
+    return [nl.Bidirectional(both[0], merge=MERGES[config["merge_mode"]], name=config["name"])]
+
+
+def _direction(entry: Config, go_backwards: bool) -> Any:
+    if (kind := entry["class_name"]) not in CELLS:
+        raise ValueError(f"layers of its Bidirectional must be {' or '.join(CELLS)}, got {shown(kind)}")
+    config = entry["config"] | {"class": kind, "name": None}
+    _require(config, go_backwards=go_backwards)
+    return CELLS[kind](config | {"go_backwards": False})[0]
 
 
 def _recurrent(config: Config) -> dict[str, Any]:
@@ -163,9 +196,11 @@ def _recurrent(config: Config) -> dict[str, Any]:
     return {name: config[name] for name in ("units", "return_sequences", "name")}
 
 
+MERGES = {"concat": "concat", "sum": "sum", "ave": "mean"}
 LAYERS: dict[str, Callable[[Config], list[Layer]]] = {
     "Activation": lambda config: _activation(config["activation"]),
     "BatchNormalization": _batch_norm,
+    "Bidirectional": _bidirectional,
     "Dense": _dense,
     "Dropout": _dropout,
     "ELU": lambda config: [nl.ELU(config["alpha"], name=config["name"])],
@@ -177,8 +212,10 @@ LAYERS: dict[str, Callable[[Config], list[Layer]]] = {
     "InputLayer": lambda config: [],
     "LayerNormalization": _layer_norm,
     "LeakyReLU": lambda config: [nl.LeakyReLU(config["negative_slope"], name=config["name"])],
+    "Masking": lambda config: [nl.Masking(config["mask_value"], name=config["name"])],
     "RMSNormalization": _rms_norm,
     "ReLU": _relu,
     "SimpleRNN": _simple_rnn,
     "Softmax": _softmax,
 }
+CELLS = {kind: LAYERS[kind] for kind in ("GRU", "SimpleRNN")}

@@ -13,14 +13,20 @@ from nncore.interop.modules import Entry, Module, checked_array, of_bfloat16
 __all__ = ["modules_of"]
 
 
+# Objects inside a layer that have its variables, and what is put before their numbers.
+PARTS = {None: "", "cell": "", "forward_layer/cell": "forward_", "backward_layer/cell": "backward_"}
+
+
 def modules_of(data: bytes) -> list[Module]:
     """The layers of a ``.weights.h5`` file. Keras names them by class and number, as in ``layers/dense_1/vars/0``."""
     layers: dict[str, dict[str, Entry]] = {}
     for name, variable in _variables(data).items():
         if place := re.fullmatch(r"layers/([^/]+)/(?:(.*)/)?vars/(\d+)", name):
             layer, inner, number = place.groups()
-            if inner != "seed_generator":  # of random layers
-                layers.setdefault(layer if inner in (None, "cell") else f"{layer}/{inner}", {})[number] = variable
+            if inner in PARTS:
+                layers.setdefault(layer, {})[PARTS[inner] + number] = variable
+            elif inner != "seed_generator":  # of random layers
+                layers.setdefault(f"{layer}/{inner}", {})[number] = variable
     if not layers:
         raise ValueError(
             "it has no layers of a Sequential or functional model, as model.save_weights('….weights.h5') writes them"
@@ -30,8 +36,7 @@ def modules_of(data: bytes) -> list[Module]:
 
 def _module(path: str, variables: dict[str, Entry]) -> Module:
     kind, number = re.fullmatch(r"(.*?)(?:_(\d+))?", path, re.DOTALL).groups()  # type: ignore[union-attr]
-    names = KERAS_VARIABLES.get((kind, len(variables)), ())
-    known = {str(place): name for place, name in enumerate(names)}
+    known = KERAS_VARIABLES.get((kind, len(variables)), {})
     return Module(path, f"{kind}_{number or 0}", {known.get(place, place): entry for place, entry in variables.items()})
 
 

@@ -98,7 +98,7 @@ def _problem(layer: Layer | None, module: Module | None, names: set[str]) -> str
 
 def _expected(layer: Layer, names: set[str]) -> dict[str, tuple[int, ...]]:
     """The arrays that a layer takes, in the form of the library whose names these are."""
-    return shapes_in(forms_of(layer)[-1 if names & {"kernel", "gamma"} else 0])
+    return shapes_in(forms_of(layer)[-1 if names & {"kernel", "gamma", "forward_kernel"} else 0])
 
 
 def _listed(shapes: Mapping[str, tuple[int, ...]]) -> str:

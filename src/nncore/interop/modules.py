@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -42,15 +43,35 @@ def grouped(entries: Mapping[str, Entry]) -> list[Module]:
         path, name = _split(key)
         if name != "seed_generator_state":  # of Keras's random layers
             modules.setdefault(path, {})[name] = entry
-    return [Module(path, path, arrays) for path, arrays in modules.items()]
+    return [Module(path, path, arrays) for path, arrays in _joined(modules).items()]
+
+
+def _joined(modules: Mapping[str, dict[str, Entry]]) -> dict[str, dict[str, Entry]]:
+    """Both directions as one module where a folder has nothing else, as Keras's ``bidirectional/forward_gru/gru_cell``."""
+    paths, result = sorted(modules), dict[str, dict[str, Entry]]()
+    for path, arrays in modules.items():
+        folder, direction = _direction(path)
+        first = bisect_left(paths, f"{folder}/")
+        inside = [_direction(other) for other in paths[first : first + 3] if other.startswith(f"{folder}/")]
+        if direction and inside == [(folder, "backward"), (folder, "forward")]:
+            result.setdefault(folder, {}).update({f"{direction}_{name}": entry for name, entry in arrays.items()})
+        else:
+            result[path] = arrays
+    return result
+
+
+def _direction(path: str) -> tuple[str, str]:
+    """The folder of a direction, and which one it is; nothing for other modules."""
+    part = re.fullmatch(r"(.+)/(forward|backward)_[^/]+/[^/]+_cell", path)
+    return (part[1], part[2]) if part else ("", "")
 
 
 def _split(key: str) -> tuple[str, str]:
     """The module and the name of an array, which for PyTorch's weight normalization and recurrent layers is part of a key."""
     path, _, name = key.rpartition("/" if "/" in key else ".")
     path = path.removesuffix("parametrizations.weight").removesuffix(".")
-    if layer := re.fullmatch(r"((?:weight|bias)_(?:ih|hh))_(l\d+)", name):
-        return f"{path}.{layer[2]}".removeprefix("."), layer[1]
+    if layer := re.fullmatch(r"((?:weight|bias)_(?:ih|hh))_(l\d+)(_reverse)?", name):
+        return f"{path}.{layer[2]}".removeprefix("."), layer[1] + (layer[3] or "")
     return path, {"weight_g": "original0", "weight_v": "original1"}.get(name, name)
 
 

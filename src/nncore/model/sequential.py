@@ -271,8 +271,7 @@ class Sequential(Network):
         Raises
         ------
         TypeError
-            For a layer or a scaler that is not nncore's own: only their Python code knows what they compute. For `Masking` and
-            `Bidirectional`, which the formats do not have yet.
+            For a layer or a scaler that is not nncore's own: only their Python code knows what they compute.
         ValueError
             For another suffix, parameters that are not finite, a batch normalization that takes the statistics of the rows
             predicted together, and recurrent layers that carry states over.
