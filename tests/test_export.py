@@ -92,7 +92,6 @@ MASKED: dict[str, Callable[[], list[nn.Layer]]] = {
         nn.SimpleRNN(2),
     ],
     "alone": lambda: [nn.Masking(PADDING), nn.Tanh()],
-    "out of range": lambda: [nn.Tanh(), nn.Masking(1e300), nn.GRU(2)],
 }
 SCALED_MASKS: list[tuple[str, float, Any]] = [  # the number that the padding is scaled to
     ("StandardScaler", 0.0, nn.data.StandardScaler()),

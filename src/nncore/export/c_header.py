@@ -73,8 +73,8 @@ class _Header:
         names = [self._array(f"{self.name}_{name}{label}", array) for name, array in call.arrays.items()]
         function = self._function(step, call.helper, label, before)
         if isinstance(step, Mask):
-            self.skip = self._room(f"skip{label}", "int", step.steps)
-            self._call(function, [self.value, self.skip], call)
+            before, self.skip = self.skip, self._room(f"skip{label}", "int", step.steps)
+            self._call(function, [self.value, before, self.skip], call)
             return
         result = self.value
         if result == "x" or isinstance(step, (Cast, Dense, Recurrent, Select)):  # which do not work number by number

@@ -88,11 +88,12 @@ static inline void select(const int *columns, const TYPE *x, TYPE *y, int n) {
 }
 """,
     "mask": """\
-/* skip_t = 1 where all numbers of x_t equal value, else 0 */
-static inline void mask(const TYPE *x, int *skip, int steps, int inputs, TYPE value) {
+/* skip_t = 1 where all numbers of x_t equal value or before_t, if there is one, is 1; else 0 */
+static inline void mask(const TYPE *x, const int *before, int *skip, int steps, int inputs, TYPE value) {
     for (int t = 0; t < steps; t++) {
         skip[t] = 1;
         for (int i = 0; i < inputs; i++) skip[t] &= *x++ == value;
+        if (before) skip[t] |= before[t];
     }
 }
 """,

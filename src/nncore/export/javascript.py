@@ -53,9 +53,9 @@ class _Module:
             self.functions[call.helper] = HELPERS[call.helper]
             self.lines.append(f"h = {call.helper}({', '.join([*ends, repr(call.numbers[1])])});")
         elif isinstance(step, Mask):
-            self.skip = f"skip{label}"
             x = "h.map(Math.fround)" if plan.dtype == np.float32 else "h"  # equal in the precision of the model
-            self.lines.append(f"const {self.skip} = {self._result(label, step, x)};")
+            self.lines.append(f"const skip{label} = {self._result(label, step, x)};")
+            self.skip = f"skip{label}"
         else:
             self.lines.append(f"h = {self._result(label, step)};")
 
@@ -67,7 +67,7 @@ class _Module:
         name = _function(step, call.helper, label, self.functions)
         self.arrays += [_array(f"{key}{label}", array) for key, array in call.arrays.items()]
         sizes = call.numbers[call.helper not in SIZED :]
-        skip = [self.skip] if isinstance(step, Recurrent) else []
+        skip = [self.skip] if isinstance(step, (Mask, Recurrent)) else []
         return f"{name}({', '.join([*(f'{key}{label}' for key in call.arrays), x, *skip, *map(repr, sizes)])})"
 
 

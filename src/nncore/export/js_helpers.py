@@ -44,9 +44,10 @@ const normalize = (weight, bias, x, groups, size, centered, eps) => {
 const select = (columns, x) => Array.from(columns, (column) => x[column]);
 """,
     "mask": """\
-// for each step whether all its numbers equal value
-const mask = (x, inputs, value) =>
-  Array.from({ length: x.length / inputs }, (_, t) => x.slice(t * inputs, (t + 1) * inputs).every((v) => v === value));
+// for each step whether all its numbers equal value, or before_t
+const mask = (x, before, inputs, value) =>
+  Array.from({ length: x.length / inputs }, (_, t) =>
+    x.slice(t * inputs, (t + 1) * inputs).every((v) => v === value) || Boolean(before[t]));
 """,
     "recurrent": """\
 // h_t = keep * h_(t-1) + (1 - keep) * cell(W x_t + b, U h_(t-1) + c, h_(t-1)), h_0 = 0: every h_t if `sequences`,

@@ -104,10 +104,8 @@ def _bidirectional(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
 
 
 def _masking(layer: Any, dtype: np.dtype[Any]) -> list[Step]:
-    with np.errstate(over="ignore"):
-        value = float(dtype.type(layer.value))
     steps, inputs = layer.input_shape
-    return [Mask(steps, inputs, value)] if math.isfinite(value) else []  # which no number in this precision equals
+    return [Mask(steps, inputs, float(dtype.type(layer.value)))]
 
 
 STEPS: dict[type[Layer], Callable[[Any, np.dtype[Any]], list[Step]]] = {

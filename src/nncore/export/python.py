@@ -49,8 +49,8 @@ def write(plan: Plan, stem: str) -> bytes:
     body = [f"h = np.asarray(X, dtype=np.{dtype}).reshape(len(X), {plan.inputs})"]
     skip = ""  # the name of the latest mask
     for number, step in enumerate(plan.steps[isinstance(first, Cast) :], 1):
-        skip = f"skip{number}" if isinstance(step, Mask) else skip
         body += _lines(step, number, arrays, skip)
+        skip = f"skip{number}" if isinstance(step, Mask) else skip
     shape = ", ".join(map(str, plan.output_shape))
     body.append("return h" if len(plan.output_shape) == 1 else f"return h.reshape(len(h), {shape})")
     shapes = [f"(n, {', '.join(map(str, shape))})" for shape in (plan.input_shape, plan.output_shape)]
@@ -82,7 +82,8 @@ def _lines(step: Step, number: int, arrays: list[str], skip: str) -> list[str]:
     if isinstance(step, Normalize):
         return _normalize(step, constant)
     if isinstance(step, Mask):
-        return [f"{skip} = (h.reshape(len(h), {step.steps}, {step.inputs}) == {step.value!r}).all(axis=2)"]
+        equal = f"(h.reshape(len(h), {step.steps}, {step.inputs}) == {step.value!r}).all(axis=2)"
+        return [f"skip{number} = {equal}" + f" | {skip}" * bool(skip)]
     if isinstance(step, (Recurrent, Bidirectional)):
         return _sequence(step, constant, skip)
     if isinstance(step, Select):

@@ -96,7 +96,7 @@ class Select(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """y = x. Recurrent steps after it skip each t at which all numbers of x_t equal ``value``."""
+    """y = x. Recurrent steps after it skip each t that one before it skips, or at which all numbers of x_t equal ``value``."""
 
     steps: int
     inputs: int
