@@ -172,7 +172,7 @@ def judged(act: Callable[[], Any], unchanged: Callable[[], bool], arguments: dic
 
 REFUSALS = (TypeError, ValueError, NotImplementedError, KeyError, IndexError, RuntimeError)  # if nncore raises them
 SYSTEM = (OSError, ImportError, MemoryError, FrozenInstanceError)  # of which the message of Python is as good
-FUNCTIONS = ("f", "condition", "make")  # arguments that are called
+FUNCTIONS = ("f", "condition", "make", "score")  # arguments that are called
 FOREIGN = ("/scipy/sparse/", "/matplotlib/", "/PIL/")  # methods of what was given, and what draws
 
 
@@ -198,8 +198,8 @@ def refusal(error: Exception, arguments: dict[str, Any], assigns: bool) -> str:
 
 def of_a_function(error: Exception, arguments: dict[str, Any]) -> bool:
     """Whether a function that was given takes other arguments."""
-    if any(value in (int, float) for name, value in arguments.items() if name in FUNCTIONS and isinstance(value, type)):
-        return isinstance(error, (TypeError, ValueError))  # theirs have no line of their own
+    if any(isinstance(arguments.get(name), type) for name in FUNCTIONS):  # of Python's, which have no line of their own
+        return isinstance(error, (TypeError, ValueError))
     names = [getattr(value, "__qualname__", None) for value in arguments.values() if callable(value)]
     return isinstance(error, TypeError) and any(isinstance(name, str) and str(error).startswith(name) for name in names)
 

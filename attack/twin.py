@@ -20,17 +20,17 @@ Array = NDArray[Any]
 
 def forward(model: nn.Sequential, X: Array, dtype: str) -> Array:
     """The outputs at inference, without scalers, computed in the precision ``dtype``."""
-    h, skip = np.asarray(X, dtype).reshape(len(X), -1), None
+    h, mask = np.asarray(X, dtype).reshape(len(X), -1), None
     for layer in model.layers:
         for step in steps_of_layer(layer, model.dtype):
             if isinstance(step, steps.Mask):
-                skip = reference.mask_steps(h.reshape(len(h), step.steps, step.inputs), step.value) == 0
+                mask = reference.mask_steps(h.reshape(len(h), step.steps, step.inputs), step.value, mask)
             elif isinstance(step, steps.Bidirectional):
-                ends = [_recurrent(h, _converted(part, dtype), skip) for part in step.parts.values()]
+                ends = [_recurrent(h, _converted(part, dtype), mask) for part in step.parts.values()]
                 y = reference.join_rows(*ends) if step.factor is None else reference.add_rows(*ends, step.factor)
                 h = y.reshape(len(h), -1)
             elif isinstance(step, steps.Recurrent):
-                h = _recurrent(h, _converted(step, dtype), skip).reshape(len(h), -1)
+                h = _recurrent(h, _converted(step, dtype), mask).reshape(len(h), -1)
             else:
                 h = TWINS[type(step)](h, _converted(step, dtype))
     return h.reshape(len(X), *model.output_shape)
@@ -51,11 +51,11 @@ def _normalize(h: Array, step: steps.Normalize) -> Array:
     return norm(groups, step.weight.reshape(step.groups, -1), step.bias.reshape(step.groups, -1), step.eps).reshape(h.shape)
 
 
-def _recurrent(h: Array, step: steps.Recurrent, skip: Array | None) -> Array:
+def _recurrent(h: Array, step: steps.Recurrent, mask: Array | None) -> Array:
     """The states of all steps, or of the last, as (rows, steps or 1, units); steps that are skipped keep the whole state."""
     order = slice(None, None, -1 if step.reverse else 1)
     a = reference.dense_steps_forward(h.reshape(len(h), step.steps, -1), step.weight, step.bias)[:, order]
-    keep = step.keep if skip is None else np.where(skip[:, order, None], 1, step.keep)
+    keep = step.keep if mask is None else np.where(mask[:, order, None] == 0, 1, step.keep)
     U = step.recurrent_weight
     if step.cell == "gru":
         y = reference.gru_forward(a, U, step.recurrent_bias, keep)[0]

@@ -300,6 +300,11 @@ def test_a_metric_that_does_not_fit_the_targets() -> None:
 
 # Arguments of the parts.
 
+
+def nested(depth: int) -> Any:
+    return [nested(depth - 1)] if depth else 0.5
+
+
 PARTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "no layers": (lambda: nn.Sequential([], 2), ["layers", "at least one"]),
     "a layer's class": (lambda: nn.Sequential([nn.Dense], 2), [r"layers\[0\]", "Layer", "Dense"]),
@@ -342,6 +347,12 @@ PARTS: dict[str, tuple[Callable[[], Any], list[str]]] = {
        for name, take in (("WeightNorm", nn.WeightNorm), ("Bidirectional", nn.Bidirectional),
                           ("initializers.get", nn.initializers.get), ("optimizers.get", nn.optimizers.get))
        for bad in ([], {"a": 1}, 3)},
+    "a negative length": (lambda: nn.data.train_validation_split(type("Rows", (), {"__len__": lambda _: -1})()), ["X", "Rows"]),
+    "steps_per_epoch": (lambda: nn.schedules.Constant(0.1).values(0, 3, 1 << 70), ["steps_per_epoch", str(1 << 70)]),
+    "steps_per_epoch of an optimizer": (lambda: nn.SGD().hyper_values(3, 1 << 70), ["steps_per_epoch", str(1 << 70)]),
+    "spread": (lambda: nn.landscapes.random_starts(nn.landscapes.Beale(), 3, spread=1e308), ["spread", r"1e\+308"]),
+    "extent": (lambda: nn.landscapes.loss_surface(make(), X, LABELS, "softmax_cross_entropy", extent=nested(70)), ["extent"]),
+    "the name of a schedule's argument": (lambda: nn.schedules.as_schedule("x", "long" * 100_000), ["^long.{1,400}'x'$"]),
     "a long name of the argument": (lambda: nn.initializers.get(3, "long" * 100_000), [r"^long.{1,400}got 3$"]),
 }  # fmt: skip
 

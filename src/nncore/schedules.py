@@ -168,7 +168,8 @@ class Schedule(Value):
         """
         first_step, steps = step_or_epoch("first_step", first_step), step_or_epoch("steps", steps)
         origin = count("origin", origin, -MOST_COUNTED, below=MOST_COUNTED)
-        return self.on(Clock([(origin, 0, count("steps_per_epoch", steps_per_epoch))]), first_step, steps)
+        steps_per_epoch = count("steps_per_epoch", steps_per_epoch, below=MOST_COUNTED)
+        return self.on(Clock([(origin, 0, steps_per_epoch)]), first_step, steps)
 
     def on(self, clock: Clock, first_step: int, steps: int) -> Array:
         """The values at the steps first_step, …, first_step + steps - 1 of a clock."""

@@ -22,7 +22,7 @@ from nncore._utils.fields import count
 __all__ = [
     "as_floats", "as_numbers", "as_rows", "check_column_names", "check_finite", "check_lengths", "check_row_count",
     "check_step", "chunks", "column_names", "column_numbers", "convert", "float_dtype", "frame_columns",
-    "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite", "real_dtype", "shape_error",
+    "is_frame", "is_missing", "is_sparse", "names_of_columns", "not_finite", "real_dtype", "row_count", "shape_error",
 ]  # fmt: skip
 
 MAX_DENSE = 20_000  # parameters: a matrix with a row and a column for each takes 3.2 GB
@@ -298,6 +298,15 @@ def float_dtype(dtype: DTypeLike) -> np.dtype[Any]:
         return real_dtype("dtype", dtype)
     except TypeError as error:
         raise ValueError(str(error)) from None
+
+
+def row_count(argument: str, values: Any) -> int:
+    """The number of rows of an array, a sparse matrix, a data frame or a sequence."""
+    shape = getattr(values, "shape", None)
+    try:
+        return int(shape[0]) if isinstance(shape, tuple) else len(values)
+    except (TypeError, ValueError, IndexError, OverflowError):  # a length that there is not, or that cannot be
+        raise TypeError(f"{argument} must be an array of rows, got {shown(values)}") from None
 
 
 def check_lengths(X: Any, y: Any, argument_x: str = "X", argument_y: str = "y") -> None:

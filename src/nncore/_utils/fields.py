@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, TypeVar, ove
 
 import numpy as np
 
-from nncore._messages import shown
+from nncore._messages import clipped, shown
 from nncore._utils.each import Each
 from nncore._utils.files import class_name, is_own
 from nncore._utils.hints import hint
@@ -88,7 +88,7 @@ class Field(Generic[G, T]):
         return value
 
     def refuse(self, error: type[Exception], value: Any) -> NoReturn:
-        raise error(f"{self.argument} must be {self.alternative}{self.requirement}, got {shown(value)}") from None
+        raise error(f"{clipped(self.argument)} must be {self.alternative}{self.requirement}, got {shown(value)}") from None
 
 
 def assign(instance: Any, values: Mapping[str, Any]) -> None:

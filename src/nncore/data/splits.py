@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.checks import as_numbers
+from nncore._utils.checks import as_numbers, row_count
 from nncore._utils.fields import generator, number
 
 __all__ = ["train_validation_split"]
@@ -52,10 +52,7 @@ def train_validation_split(
         labels_go = "" if isinstance(stratify, str) else "; labels to stratify by are given as y"
         raise ValueError(f"stratify must be 'auto', True or False, got {shown(stratify)}{labels_go}")
     rng = generator("seed", seed)
-    shape = getattr(X, "shape", None)
-    if shape == () or (not isinstance(shape, tuple) and not hasattr(X, "__len__")):
-        raise TypeError(f"X must be an array of rows, got {shown(X)}")
-    n = int(shape[0]) if isinstance(shape, tuple) else len(X)
+    n = row_count("X", X)
     if n < 2:
         raise ValueError(f"X must have at least 2 rows to be split, got {n}")
     labels = None if y is None else _labels(y)

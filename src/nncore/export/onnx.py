@@ -124,9 +124,9 @@ def _normalize(onnx: Graph, step: Normalize, h: str) -> str:
 
 
 def _mask(onnx: Graph, step: Mask, h: str) -> str:
-    """Whether all numbers of a step equal the value, or an earlier mask skips it. (Before set 20, ReduceMin takes no booleans.)"""
+    """Whether all numbers of a step equal the value, or an earlier mask skips it."""
     equal = onnx.op("Equal", onnx.op("Reshape", h, onnx.constant([0, step.steps, step.inputs], np.int64)), step.value)
-    numbers = onnx.op("Cast", equal, to=protobuf.ELEMENT_TYPES["float32"])
+    numbers = onnx.op("Cast", equal, to=protobuf.ELEMENT_TYPES["float32"])  # before set 20, ReduceMin takes no booleans
     every = onnx.op("Cast", onnx.op("ReduceMin", numbers, axes=[2], keepdims=1), to=protobuf.ELEMENT_TYPES["bool"])
     skip = onnx.op("Transpose", every, perm=[1, 0, 2])  # steps first
     return onnx.op("Or", onnx.skip, skip) if onnx.skip else skip

@@ -184,7 +184,11 @@ def random_starts(f: Landscape, starts: int, seed: int = 0, spread: float = 0.1)
         raise TypeError(f"f must be a Landscape, got {shown(f)}")
     width = f.bounds[:, 1] - f.bounds[:, 0]
     noise = generator("seed", seed).normal(size=(count("starts", starts), f.start.size))
-    return np.asarray(f.start + spread * width * noise)
+    with np.errstate(over="ignore"):
+        points = np.asarray(f.start + spread * width * noise)
+    if not np.isfinite(points).all():
+        raise ValueError(f"spread must be so small that the points are finite, got {spread:g}")
+    return points
 
 
 @dataclass(frozen=True)

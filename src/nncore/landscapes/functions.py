@@ -350,7 +350,7 @@ class Quadratic(Landscape):
         with one_blas_thread():
             matrix = values * np.eye(values.size) if q is None else (q * values) @ q.T
             start = np.ones(values.size) if q is None else q @ np.ones(values.size)
-        self.matrix: Array = (matrix + matrix.T) / 2
+        self.matrix: Array = matrix / 2 + matrix.T / 2
         width = np.full(values.size, 1.15 * math.sqrt(values.size))  # there is room for the start, however turned
         super().__init__(start=start, bounds=np.outer(width, [-1.0, 1.0]), minima=np.zeros(values.size))
 

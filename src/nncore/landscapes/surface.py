@@ -192,7 +192,7 @@ def loss_surface(
     if plane.shape != (2, model.parameters.size):
         raise ValueError(f"directions must have shape (2, {model.parameters.size}), got {plane.shape}")
     check_finite(plane, "directions")
-    if np.ndim(extent) == 0:
+    if as_floats(extent, "extent").ndim == 0:
         extent = np.outer([number("extent", extent, above=0.0)] * 2, [-1.0, 1.0])
     limits = checked_bounds("extent", extent)
     if np.abs(limits).max() > np.finfo(np.float64).max / 4:

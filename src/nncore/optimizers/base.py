@@ -17,7 +17,7 @@ from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.path import Path
 from nncore.optimizers.shared_state import SharedState, of_shared
 from nncore.optimizers.tiles import State
-from nncore.schedules import Array, Clock, Schedule, Stretch
+from nncore.schedules import MOST_COUNTED, Array, Clock, Schedule, Stretch
 
 __all__ = ["Optimizer"]
 
@@ -121,7 +121,7 @@ class Optimizer(Configured, OwnsArrays):
 
     def hyper_values(self, steps: int, steps_per_epoch: int = 1) -> dict[str, Array]:
         """The hyper-parameters of the next `steps` steps by name, an array (steps,) each."""
-        steps, steps_per_epoch = count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch)
+        steps, steps_per_epoch = count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch, below=MOST_COUNTED)
         return {name: self._values(name, steps, steps_per_epoch) for name in self.hyperparameters}
 
     def _values(self, name: str, steps: int, steps_per_epoch: int) -> Array:
@@ -141,11 +141,11 @@ class Optimizer(Configured, OwnsArrays):
 
     def clock(self, steps_per_epoch: int) -> Clock:
         """The time of schedules, if the current epoch has this many steps."""
-        return self._shared.clock(count("steps_per_epoch", steps_per_epoch))
+        return self._shared.clock(count("steps_per_epoch", steps_per_epoch, below=MOST_COUNTED))
 
     def advance(self, steps: int, steps_per_epoch: int = 1) -> None:
         """Count `steps` steps as taken."""
-        self._shared.advance(count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch), {})
+        self._shared.advance(count("steps", steps, 0), count("steps_per_epoch", steps_per_epoch, below=MOST_COUNTED), {})
 
     def begin_epoch(self) -> None:
         """Begin an epoch, whether or not the last one was completed."""

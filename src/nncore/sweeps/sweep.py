@@ -11,6 +11,7 @@ import numpy as np
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import several
+from nncore._utils.checks import row_count
 from nncore._utils.fields import choice, count
 from nncore.ensemble.subsets import Folds
 from nncore.history import larger_is_better
@@ -248,10 +249,10 @@ def _folds(X: Any, y: Any, folds: Any, validation: Any, fit: Mapping[str, Any], 
         raise ValueError(f"{' and '.join(names)} exclude each other, got both")
     if folds is None:
         return [Fold(X, y, None if validation is None else tuple(validation))]
-    n, weights = _length(X), fit.get("sample_weight")
+    n, weights = row_count("X", X), fit.get("sample_weight")
     for name, rows in (("y", y), ("sample_weight", weights)):
-        if rows is not None and _length(rows) != n:
-            raise ValueError(f"{name} must have as many rows as X, {n}, got {_length(rows)}")
+        if rows is not None and (own_rows := row_count(name, rows)) != n:
+            raise ValueError(f"{name} must have as many rows as X, {n}, got {own_rows}")
     if hasattr(folds, "split"):
         pairs = [tuple(pair) for pair in folds.split(X, y)]
     else:
@@ -268,10 +269,6 @@ def _folds(X: Any, y: Any, folds: Any, validation: Any, fit: Mapping[str, Any], 
         )
         for train, held in pairs
     ]  # fmt: skip
-
-
-def _length(data: Any) -> int:
-    return int(data.shape[0]) if hasattr(data, "shape") else len(data)
 
 
 def _rows(data: Any, rows: Any) -> Any:
