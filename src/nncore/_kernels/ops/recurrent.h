@@ -123,13 +123,15 @@ static void NAME(enter_state)(real *restrict carry, real *restrict g, const real
     }
 }
 
-/* The rows of a step lie far apart, so that no hardware prefetcher finds those of the next one.  A backward pass fetches them, and what
- * it will write, while the product of its step runs.  `array` is at this step, (rows, steps, width); after the last step it does nothing. */
+/* In long sequences the rows of a step lie so far apart that no hardware prefetcher finds those of the next one.  A backward pass fetches
+ * them, and what it will write, while the product of its step runs.  `array` is at this step, (rows, steps, width). */
+#define FETCHED 1024    /* numbers in the states of a row, from which on it pays */
 NN_INLINE void NAME(fetch_next)(const int written, const real *array, int64_t width, const NAME(recurrence) *r, int64_t s) {
-    if (s == 0) return;
+    if (s == 0 || r->steps * r->units < FETCHED) return;
     const real *next = r->backwards ? array + width : array - width;
     for (int64_t j = 0; j < width; j += 64 / (int64_t)sizeof(real)) __builtin_prefetch(next + j, written, 2);
 }
+#undef FETCHED
 
 /* The products of one step: c (rows, columns), its rows `c_row` apart, = b + a B.  a is step t of an array (rows, steps, depth); B
  * (depth, columns) in panels, whose rows are `b_row` apart, 0: padded to whole vectors.  With `rounded`, of bfloat16 numbers. */
