@@ -122,6 +122,8 @@ static void NAME(dense_backward_weight_copied)(real *restrict dw, const real *re
 /* dW of so many rows that a panel of x, and the columns of dy that go with it, would leave the caches before they are read again: DEEP
  * rows at a time.  Meanwhile it fetches these columns of the next DEEP rows, parts of lines far apart, a share with each panel. */
 #define DEEP 256
+#define DEEP_FROM 1024    /* rows, if those of dy are this far apart: */
+#define FAR_APART (512 / (int64_t)sizeof(real))
 static void NAME(dense_backward_weight_deep)(real *restrict dw, const real *restrict dy, const real *restrict x, int64_t units,
                                              int64_t inputs, int64_t rows, int64_t dw_row, int64_t dy_row, int64_t x_row) {
     const int64_t panels = ROUND_UP(inputs, PANEL) / PANEL, share = ROUND_UP(DEEP, panels) / panels;
@@ -147,7 +149,7 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
     }
 #endif
     if (inputs > LANES / 4 || units < LANES / 2) {
-        if (rows > DEEP) {
+        if (rows > DEEP_FROM && dy_row >= FAR_APART) {
             NAME(dense_backward_weight_deep)(dw, dy, x, units, inputs, rows, dw_row, dy_row, x_row);
             return;
         }
@@ -174,6 +176,8 @@ static void NAME(dense_backward_weight)(real *restrict dw, const real *restrict 
 #undef COPIED_UNITS
 #undef COPIED_ROWS
 #undef DEEP
+#undef DEEP_FROM
+#undef FAR_APART
 
 /* Sums over the rows for `count` vectors of columns, the last with only `last` columns, in four chains: rows 0, 4, 8, ...;
  * 1, 5, 9, ...; and so on */
