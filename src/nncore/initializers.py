@@ -414,14 +414,12 @@ def get(initializer: InitializerLike, argument: str = "initializer") -> Callable
 
 
 def _class(name: Any, argument: str) -> type[Initializer]:
-    if not isinstance(name, str):
-        raise TypeError(f"{argument} must have the name of an initializer, got {shown(name)}")
-    if name == "xavier":
+    if isinstance(name, str) and name == "xavier":
         raise ValueError(
             f"{argument} 'xavier' is ambiguous: use 'lecun_normal' for a variance of 1/n_in, "
             "'glorot_normal' or 'glorot_uniform' for 2/(n_in + n_out)"
         )
-    cls = INITIALIZERS.get(_ALIASES.get(name, name))
+    cls = INITIALIZERS.get(_ALIASES.get(name, name)) if isinstance(name, str) else None
     if cls is None:
         raise ValueError(f"{argument} must be one of {', '.join(sorted(INITIALIZERS))}, got {shown(name)}")
     return cls

@@ -93,7 +93,7 @@ def check_sequences(layers: Sequence[Layer], dtype: np.dtype[Any], compute_dtype
     for layer in layers:
         if isinstance(layer, Masking):
             masking = layer
-            if abs(layer.value) > largest:
+            if np.abs(getattr(layer.value, "values", layer.value)).max() > largest:  # those of an Each
                 raise ValueError(f"value of {layer.name} must be finite in {compute_dtype}, got {shown(layer.value)}")
         elif masking and not layer.takes_mask:
             raise ValueError(
