@@ -331,8 +331,17 @@ def test_rungs() -> None:
     assert nn.SuccessiveHalving(1, 2).rungs(10) == [1, 2, 4, 8, 10]
     assert nn.SuccessiveHalving(5, 3).rungs(5) == [5]
     assert nn.SuccessiveHalving(1, 1.1).rungs(4) == [1, 2, 3, 4]
+    assert nn.SuccessiveHalving(2, 1.5).rungs(11) == [2, 3, 4, 7, 10, 11]  # 2, 3, 4.5, 6.75, 10.125, …
     with pytest.raises(ValueError, match="factor must be"):
         nn.SuccessiveHalving(1, 1)
+
+
+def test_rungs_of_extreme_factors() -> None:
+    """Each rung is at least one epoch longer than the one before."""
+    program = "import nncore as nn; print(nn.SuccessiveHalving(factor=1.0000000000000002).rungs(20))"
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=20)
+    assert json.loads(done.stdout) == list(range(1, 21))
+    assert nn.SuccessiveHalving(100, 1e308).rungs(1000) == [100, 1000]
 
 
 def test_asha() -> None:
@@ -523,10 +532,13 @@ print(len(table), sorted(run.values["loss"] for run in table) == list(range(20))
 """
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def start(*arguments: Any) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
 
 
 def test_several_processes_share_a_file(tmp_path: Path) -> None:
