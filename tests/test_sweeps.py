@@ -21,6 +21,7 @@ import scipy.stats
 
 import nncore as nn
 from nncore.sweeps import store
+from nncore.sweeps.best_model import BestModel
 from nncore.sweeps.run import Run
 from nncore.sweeps.space import parameters_of
 
@@ -242,6 +243,23 @@ def test_the_best_model_of_halving(threads: int) -> None:
         assert [run.number for run in table if run.model is not None] == [best.number]
         last = nn.Trainer(best.model, "softmax_cross_entropy").evaluate(XV, YV)["loss"]
         assert last == pytest.approx(best.values["val_loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_best_model_in_any_order_of_ends(seed: int) -> None:
+    """With equal scores, failures, and an end before all have been made."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 5))
+    scores = rng.choice([0.0, 1.0, 2.0, math.inf], 5 * count).tolist()
+    runs = [Run(k, k // count, {}, k % count, None, "finished", 1, 0.0, {"loss": x}, model=k) for k, x in enumerate(scores)]
+    models = BestModel(count, lambda run: run.values["loss"])
+    ended = rng.permutation(len(runs))[: rng.integers(1, len(runs) + 1)]
+    for place in ended:
+        models.take(runs[place])
+    models.close()
+    table = nn.SweepTable([runs[place] for place in sorted(ended)], "loss", "min")
+    expected = [table.best().number] if math.isfinite(table.groups()[0]["score"]) else []
+    assert [run.number for run in table if run.model is not None] == expected
 
 
 def test_few_models_are_in_memory() -> None:
