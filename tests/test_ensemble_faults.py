@@ -115,13 +115,29 @@ def test_balanced_classes_are_those_of_the_subset(sampler: Any, weights: Any) ->
 
 def test_balanced_classes_of_a_split() -> None:
     """Subsets of the rows that a validation split leaves."""
+
+    class Overlapping(nn.Subsets):
+        def rows(self, member: int, examples: int) -> Any:
+            return np.arange(*((10, 40) if member else (0, 20)))
+
     together = nn.Trainer(nn.Ensemble(net(4), 2), SOFTMAX, seed=9)
-    together.fit(X, Y, validation_split=0.3, subsets=[range(20), range(10, 40)], class_weight="balanced", verbose=0)
+    together.fit(X, Y, validation_split=0.3, subsets=Overlapping(), class_weight="balanced", verbose=0)
     kept, held_back = nn.data.train_validation_split(X, Y, 0.3, seed=9)
     for k, own in enumerate((kept[:20], kept[10:40])):
         alone = nn.Trainer(net(4 + k), SOFTMAX, seed=9 + k)
         alone.fit(X[own], Y[own], validation_data=(X[held_back], Y[held_back]), class_weight="balanced", verbose=0)
         assert same(alone, together, k)
+
+
+@pytest.mark.parametrize("rows", [[range(20), range(10, 40)], np.arange(70)[None] % 2 == [[0], [1]]], ids=["rows", "masks"])
+def test_given_rows_of_a_split(rows: Any) -> None:
+    """They would be rows of what the split leaves, not of the data. Those that are drawn are of any number of rows."""
+    trainer = nn.Trainer(nn.Ensemble(net(), 2), SOFTMAX)
+    with pytest.raises(ValueError, match="subsets given as rows and validation_split exclude each other, got both"):
+        trainer.fit(X, Y, subsets=rows, validation_split=0.3, verbose=0)
+    assert not len(trainer.history)
+    trainer.fit(X, Y, subsets=rows, validation_data=(X, Y), verbose=0)
+    trainer.fit(X, Y, subsets=nn.Bags(), validation_split=0.3, verbose=0)
 
 
 def test_subsets_of_which_nothing_counts() -> None:

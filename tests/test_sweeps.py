@@ -21,6 +21,7 @@ import scipy.stats
 
 import nncore as nn
 from nncore.sweeps import store
+from nncore.sweeps.best_model import BestModel
 from nncore.sweeps.run import Run
 from nncore.sweeps.space import parameters_of
 
@@ -160,12 +161,128 @@ def test_callbacks_and_models() -> None:
         callbacks=lambda: [nn.EarlyStopping("val_loss", patience=2)],
     )  # fmt: skip
     assert {run.ended for run in table} == {"stopped"}
-    assert [run.model is not None for run in table].count(True) == 1
-    best = min(table, key=lambda run: run.best("val_loss"))
-    assert best.model is not None
+    best = table.best()
+    assert [run.number for run in table if run.model is not None] == [best.number]
     assert nn.Trainer(best.model, "softmax_cross_entropy").evaluate(XV, YV)["loss"] == pytest.approx(
         best.best("val_loss"), rel=1e-12
     )
+
+
+class Known:
+    """An estimator whose score is given, after a wait; it counts how many there are."""
+
+    alive = 0
+    most = 0
+
+    def __init__(self, score: float, wait: float = 0.0) -> None:
+        self.given, self.wait = score, wait
+        Known.alive += 1
+        Known.most = max(Known.most, Known.alive)
+
+    def __del__(self) -> None:
+        Known.alive -= 1
+
+    def fit(self, X: Any, y: Any) -> None:
+        time.sleep(self.wait)
+
+    def score(self, X: Any, y: Any) -> float:
+        return self.given
+
+
+def test_the_best_model_of_equal_scores() -> None:
+    """The first, also where it is the last to end."""
+    table = sweep({"wait": [0.3, 0.0]}, make=lambda wait: Known(1.0, wait), keep="best", threads=2)
+    assert table.best().number == 0
+    assert [run.model is not None for run in table] == [True, False]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("ways", [{"seeds": 3}, {"folds": 3}], ids=["seeds", "folds"])
+def test_the_best_model_of_several_seeds_or_folds(ways: dict[str, int], threads: int) -> None:
+    """That of the candidate of the best median, though one with a worse median has the best run."""
+    scores = np.array([[9.0, 0.0, 0.0], [5.0, 7.0, 6.0], [8.0, 4.0, 5.0], [math.inf, 9.0, -math.inf]])
+    given = scores.copy()
+
+    def build(row: int, seed: int) -> Known:
+        return Known(scores[row][seed])
+
+    def of_folds(row: int) -> Known:
+        known = Known(0.0)
+        known.score = lambda X, y: given[row][[int(x) for x in held].index(int(X[0, 0]))]  # type: ignore[method-assign]
+        return known
+
+    if "seeds" in ways:
+        table = sweep({"row": range(4)}, make=build, keep="best", threads=threads, **ways)
+    else:
+        rows = np.arange(80.0).reshape(80, 1)
+        held = [np.setdiff1d(np.arange(80), nn.Folds(3).rows(fold, 80))[0] for fold in range(3)]
+        table = sweep({"row": range(4)}, rows, make=of_folds, keep="best", threads=threads, **ways)
+    assert [run.values for run in table][:6] == [{"train_score" if "seeds" in ways else "score": x} for x in scores[:2].ravel()]
+    best = table.best()
+    assert (best.candidate, best.number) == (1, 4)
+    assert [run.number for run in table if run.model is not None] == [4]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_best_model_of_halving(threads: int) -> None:
+    """Where the best run is one of a candidate that is halted, and two candidates are equal."""
+
+    def build(rate: float, seed: int) -> nn.Trainer:
+        trainer = make(0.1, seed=seed)
+        if (rate, seed) == (0.0, 0):  # already good
+            trainer.fit(X, Y, epochs=100, verbose=0)
+        return nn.Trainer(trainer.model, "softmax_cross_entropy", nn.Adam(lr=rate), seed=seed)
+
+    for halving in (nn.SuccessiveHalving(1, 2), nn.ASHA(1, 2)):
+        table = sweep(
+            {"rate": [1e-4, 0.0, 0.05, 0.05, 1e-5]}, make=build, validation_data=(XV, YV), epochs=5, seeds=3, halving=halving,
+            keep="best", threads=threads,
+        )  # fmt: skip
+        best = table.best()
+        assert table.sorted()[0].candidate == 1 != best.candidate
+        assert [run.number for run in table if run.model is not None] == [best.number]
+        last = nn.Trainer(best.model, "softmax_cross_entropy").evaluate(XV, YV)["loss"]
+        assert last == pytest.approx(best.values["val_loss"], rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_best_model_in_any_order_of_ends(seed: int) -> None:
+    """With equal scores, failures, and an end before all have been made."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 5))
+    scores = rng.choice([0.0, 1.0, 2.0, math.inf], 5 * count).tolist()
+    runs = [Run(k, k // count, {}, k % count, None, "finished", 1, 0.0, {"loss": x}, model=k) for k, x in enumerate(scores)]
+    models = BestModel(count, lambda run: run.values["loss"])
+    ended = rng.permutation(len(runs))[: rng.integers(1, len(runs) + 1)]
+    for place in ended:
+        models.take(runs[place])
+    models.close()
+    table = nn.SweepTable([runs[place] for place in sorted(ended)], "loss", "min")
+    expected = [table.best().number] if math.isfinite(table.groups()[0]["score"]) else []
+    assert [run.number for run in table if run.model is not None] == expected
+
+
+def test_few_models_are_in_memory() -> None:
+    """One of each candidate under way, and that of the best one so far."""
+    Known.most = Known.alive
+    before = Known.alive
+    sweep({"a": range(30)}, make=lambda a, seed: Known(30 * a + seed), seeds=4, keep="best", threads=1)
+    assert Known.most - before <= 6  # three kept, and those of three steps: running, waiting to be taken, being made
+
+
+def test_no_model_where_no_run_is_best() -> None:
+    table = sweep({"a": range(2)}, make=lambda a, seed: Known(1.0 if seed else math.nan), seeds=2, keep="best")
+    assert [run.model for run in table] == [None] * 4
+    with pytest.raises(ValueError, match="there must be a run with a finite train_score"):
+        table.best()
+
+
+def test_the_best_model_of_an_interrupted_sweep() -> None:
+    """Runs that were cut short, and candidates of which some runs were not made, are in the table too."""
+    threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    table = sweep({"lr": [0.01, 0.02]}, epochs=10_000_000, seeds=2, keep="best", threads=2)
+    assert {run.ended for run in table} == {"interrupted"}
+    assert [run.number for run in table if run.model is not None] == [table.best().number]
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -331,8 +448,17 @@ def test_rungs() -> None:
     assert nn.SuccessiveHalving(1, 2).rungs(10) == [1, 2, 4, 8, 10]
     assert nn.SuccessiveHalving(5, 3).rungs(5) == [5]
     assert nn.SuccessiveHalving(1, 1.1).rungs(4) == [1, 2, 3, 4]
+    assert nn.SuccessiveHalving(2, 1.5).rungs(11) == [2, 3, 4, 7, 10, 11]  # 2, 3, 4.5, 6.75, 10.125, …
     with pytest.raises(ValueError, match="factor must be"):
         nn.SuccessiveHalving(1, 1)
+
+
+def test_rungs_of_extreme_factors() -> None:
+    """Each rung is at least one epoch longer than the one before."""
+    program = "import nncore as nn; print(nn.SuccessiveHalving(factor=1.0000000000000002).rungs(20))"
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True, timeout=20)
+    assert json.loads(done.stdout) == list(range(1, 21))
+    assert nn.SuccessiveHalving(100, 1e308).rungs(1000) == [100, 1000]
 
 
 def test_asha() -> None:
@@ -429,6 +555,38 @@ def test_suggestions() -> None:
         sweep(source, None, None, make=lambda x: {"loss": x})
 
 
+def test_suggestions_are_told_what_the_table_says() -> None:
+    """Of several runs the median, those that fail among them as the worst."""
+
+    def build(x: float, seed: int) -> dict[str, float]:
+        if seed < {0.5: 1, 0.25: 4, 0.125: 0}[x]:
+            raise ValueError("no result")
+        return {"loss": x + seed, "score": -x - seed}
+
+    for monitor, sign in (("loss", 1.0), ("score", -1.0)):
+        source, asked = Bisect(), iter([0.5, 0.25, 0.125])
+        source.ask = lambda asked=asked: {"x": next(asked)}  # type: ignore[method-assign, misc]
+        table = sweep(source, None, None, make=build, runs=3, seeds=5, monitor=monitor, threads=1)
+        scores = {group["candidate"]: group["score"] for group in table.groups()}
+        assert scores == {0: 0.5 + 3, 1: math.inf, 2: 0.125 + 2}
+        assert source.told == [(0.5, sign * 3.5), (0.125, sign * 2.125)]
+
+
+def test_optuna_is_told_of_failed_candidates() -> None:
+    optuna = pytest.importorskip("optuna")
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+
+    def build(x: float, seed: int) -> dict[str, float]:
+        if seed:
+            raise ValueError("no result")
+        return {"loss": 0.001}
+
+    table = sweep((study, {"x": optuna.distributions.FloatDistribution(0, 1)}), None, None, make=build, runs=2, seeds=5)
+    assert [group["score"] for group in table.groups()] == [math.inf] * 2
+    assert [trial.state for trial in study.trials] == [optuna.trial.TrialState.FAIL] * 2
+
+
 def test_optuna() -> None:
     optuna = pytest.importorskip("optuna")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -437,8 +595,8 @@ def test_optuna() -> None:
     table = sweep((study, distributions), runs=4, seeds=2, epochs=2)
     assert len(table) == 8
     assert len(study.trials) == 4
-    values = [np.median([run.best("running_loss") for run in table if run.candidate == k]) for k in range(4)]
-    assert [trial.value for trial in study.trials] == pytest.approx(values, rel=1e-12)
+    values = [max(run.best("running_loss") for run in table if run.candidate == k) for k in range(4)]  # the worse of the two
+    assert [trial.value for trial in study.trials] == values
 
 
 @pytest.mark.parametrize(("direction", "monitor"), [("minimize", "running_accuracy"), ("maximize", "running_loss")])
@@ -523,10 +681,13 @@ print(len(table), sorted(run.values["loss"] for run in table) == list(range(20))
 """
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+
 def start(*arguments: Any) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True)
 
 
 def test_several_processes_share_a_file(tmp_path: Path) -> None:

@@ -65,8 +65,8 @@ class EnsembleTrainer(BaseEnsembleTrainer):
     Type checkers take that for a `Trainer`; made by this name it is what it is for them, too.
 
     Member k is trained as it would be alone, to the bit, by ``nn.Trainer(ensemble[k], ..., seed=seed + k)``: its own order of
-    the examples, its own noise, its own end. Threads take whole members, one after the other; there are no barriers, and the
-    data are in memory once.
+    the examples, its own noise, its own end; a ``validation_split`` alone is that of ``seed`` for all members. Threads take
+    whole members, one after the other; there are no barriers, and the data are in memory once.
 
     Parameters
     ----------
@@ -121,7 +121,8 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         validation_data, validation_split, exact_loss, verbose
             As for `Trainer.fit`. The fraction of a ``validation_split`` is the same for all members.
         subsets : Subsets or iterable, optional
-            The rows that each member is trained on: `Bags`, `Folds`, or a list with an array of row numbers for each.
+            The rows that each member is trained on: `Bags`, `Folds`, or a list with an array of row numbers or a mask for each,
+            which excludes ``validation_split``.
         callbacks : iterable of Callback, optional
             Each is copied for each member, and sees that `Member` alone: `EarlyStopping` stops members one by one. Those that
             write a file, `ModelCheckpoint` and `CSVLogger`, and `Snapshots` are refused.
@@ -151,6 +152,11 @@ class EnsembleTrainer(BaseEnsembleTrainer):
             last_batch = choice("last_batch", last_batch, ("keep", "merge", "drop"))
             callback_list, progress = CallbackList(callbacks), Progress(epochs, verbose)
             _check_callbacks(callback_list)
+            if validation_split and subsets is not None and not isinstance(subsets, Subsets):
+                raise ValueError(
+                    "subsets given as rows and validation_split exclude each other, got both: the rows would be those of what "
+                    "the split leaves. Split the data by nn.data.train_validation_split, and give validation_data"
+                )
             of_data = {
                 "sampler": samplers.get(sampler, shuffle), "sample_weight": sample_weight, "class_weight": class_weight,
                 "validation_data": validation_data, "validation_split": validation_split,

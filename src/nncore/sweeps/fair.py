@@ -16,7 +16,7 @@ from nncore._utils.fields import count
 from nncore._utils.figures import COLORS, Figure, SavePath, finish, new_figure
 from nncore._utils.tables import html_table
 from nncore.history import larger_is_better
-from nncore.sweeps.run import own_copy
+from nncore.sweeps.run import candidate_score, own_copy
 from nncore.sweeps.space import parameters_of
 from nncore.sweeps.sweep import sweep
 from nncore.sweeps.table import SweepTable
@@ -58,7 +58,7 @@ class FairComparison:
 
         def score(name: str) -> float:
             values = sign * self.results(name)
-            return float(np.quantile(np.where(np.isfinite(values), values, np.inf), 0.5, method="higher"))
+            return candidate_score(np.where(np.isfinite(values), values, np.inf))
 
         return sorted(self.finals, key=score)
 

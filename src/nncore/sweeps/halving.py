@@ -14,10 +14,11 @@ __all__ = ["ASHA", "SuccessiveHalving"]
 class SuccessiveHalving(Value):
     """Train all candidates a little, the better part of them longer, and so on.
 
-    With e the epochs of the sweep and η the factor, rung k ends after rₖ = r₀ ηᵏ epochs, the last one after e. At the end of a
-    rung the best 1/η of its candidates, at least one, go on from where they are; the others are halted. A run that goes on has
-    the bits of one that was never stopped. All runs of a rung are waited for, so that the result depends neither on the number
-    of threads nor on their speed. Of several seeds and folds the median of the candidate's runs decides.
+    With e the epochs of the sweep and η the factor, rung k ends after rₖ = r₀ ηᵏ epochs, the last one after e. For small η
+    each rung is at least one epoch longer than the one before: rₖ₊₁ = max(η rₖ, round(rₖ) + 1). At the end of a rung the best
+    1/η of its candidates, at least one, go on from where they are; the others are halted. A run that goes on has the bits of
+    one that was never stopped. All runs of a rung are waited for, so that the result depends neither on the number of threads
+    nor on their speed. Of several seeds and folds the median of the candidate's runs decides.
 
     Parameters
     ----------
@@ -47,10 +48,9 @@ class SuccessiveHalving(Value):
         """The epochs after which each rung ends."""
         ends: list[int] = []
         end = float(self.min_epochs)
-        while round(end) < epochs:
-            if not ends or round(end) > ends[-1]:
-                ends.append(round(end))
-            end *= self.factor
+        while (rung := round(min(end, epochs))) < epochs:
+            ends.append(rung)
+            end = max(self.factor * end, rung + 1)
         return [*ends, epochs]
 
     def promoted(self, scores: Mapping[Any, float]) -> list[Any]:

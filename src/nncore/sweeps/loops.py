@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 from nncore._messages import shown
 from nncore._utils.fields import count
 from nncore._utils.interrupt import Interrupt
+from nncore.sweeps.best_model import BestModel
 from nncore.sweeps.run import Job, Run
 from nncore.sweeps.sources import Source, Step
 from nncore.sweeps.store import Store
@@ -25,32 +27,26 @@ LOOK = 0.2  # seconds between two looks at the runs of other processes
 class Sink:
     """Collects the runs that have ended: for the table and the progress line.
 
-    ``value`` is what a run has come to, ``score`` the smaller the better.
+    ``value`` is what a run has come to, ``score`` the smaller the better. ``models``: drops those that are not kept.
     """
 
     def __init__(
-        self, total: int, value: Callable[[Run], float], score: Callable[[Run], float], keep: str, verbose: int
+        self, total: int, value: Callable[[Run], float], score: Callable[[Run], float], models: BestModel | None, verbose: int
     ) -> None:  # fmt: skip
         self.runs: list[Run] = []
-        self._value, self._score, self._keep = value, score, keep
-        self._best: Run | None = None
+        self._value, self._score, self._models = value, score, models
+        self._best = math.inf
         self._bar = _bar(total) if count("verbose", verbose, 0, below=2) and sys.stderr else None
 
     def take(self, run: Run) -> None:
         self.runs.append(run)
+        if self._models is not None:
+            self._models.take(run)
         if self._bar is not None:
             self._bar.update()
-        if run.failed:
-            run.model = None if self._keep == "best" else run.model
-            return
-        if self._best is None or self._score(run) < self._score(self._best):
-            if self._best is not None and self._keep == "best":
-                self._best.model = None
-            self._best = run
-            if self._bar is not None:
+            if not run.failed and self._score(run) < self._best:
+                self._best = self._score(run)
                 self._bar.set_postfix_str(f"best {self._value(run):.4g}", refresh=False)
-        elif self._keep == "best":
-            run.model = None
 
     def look(self) -> None:
         """Between two results."""
@@ -58,6 +54,8 @@ class Sink:
             self._bar.refresh()
 
     def close(self) -> None:
+        if self._models is not None:
+            self._models.close()
         if self._bar is not None:
             self._bar.close()
 

@@ -9,7 +9,7 @@ import inspect
 import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -24,7 +24,7 @@ from nncore.history import History, larger_is_better
 from nncore.sweeps.digest import digest
 from nncore.training.trainer import Trainer
 
-__all__ = ["Fold", "Job", "Run", "Task", "Work", "own_copy"]
+__all__ = ["Fold", "Job", "Run", "Task", "Work", "candidate_score", "own_copy"]
 
 Array = NDArray[Any]
 
@@ -116,6 +116,12 @@ class Run:
         return float(np.nanmax(rows) if larger_is_better(column, mode) else np.nanmin(rows))
 
 
+def candidate_score(scores: Iterable[float]) -> float:
+    """The median of the scores of a candidate's runs, those that failed among them as inf: of two in the middle the worse."""
+    ordered = sorted(scores)
+    return float(ordered[len(ordered) // 2])
+
+
 class Fold(NamedTuple):
     """What the runs of a fold are trained and validated on."""
 
@@ -177,7 +183,7 @@ class Job:
             self._read_history()
         if watch.pressed() or self._is_cut_short(epochs):
             run.ended = "interrupted"
-        if self.work.keep and not run.failed:
+        if self.work.keep and run.values:  # also of one that was cut short: it may be the best of the table
             run.model = self.subject.model if isinstance(self.subject, Trainer) else self.subject
         return run
 

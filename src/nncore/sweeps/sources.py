@@ -12,7 +12,7 @@ import numpy as np
 
 from nncore._messages import shown
 from nncore.sweeps.halving import SuccessiveHalving
-from nncore.sweeps.run import Job, Run, Task
+from nncore.sweeps.run import Job, Run, Task, candidate_score
 from nncore.sweeps.space import checked
 
 __all__ = ["Asked", "Halved", "Plain", "Source", "Step", "tasks"]
@@ -87,10 +87,7 @@ class Asked(Source):
         trial, runs, count = self._trials[run.candidate]
         runs.append(run)
         if len(runs) == count and run.ended != "interrupted":
-            values = [self._score(run) for run in runs if math.isfinite(self._score(run))]
-            if values:
-                self._check_direction(self._mode([run]))
-            self._tell(trial, float(np.median(values)) if values else None)
+            self._tell(trial, candidate_score(map(self._score, runs)), self._mode(runs))
         return [step.job]
 
     def _check_direction(self, mode: str) -> None:
@@ -103,9 +100,10 @@ class Asked(Source):
                 f"that is to {' and '.join(directions)}: or give the sweep another monitor or mode"
             )
 
-    def _tell(self, trial: Any, value: float | None) -> None:
-        if value is not None:
-            self._source.tell(trial, value)
+    def _tell(self, trial: Any, score: float, mode: str) -> None:
+        if math.isfinite(score):
+            self._check_direction(mode)
+            self._source.tell(trial, -score if mode == "max" else score)
         elif hasattr(trial, "params"):  # Optuna's: a trial that failed
             self._source.tell(trial, state=_failed())
 
@@ -184,7 +182,7 @@ class Halved(Source):
 
     def _score(self, candidate: int) -> float:
         """The median of the candidate's runs so far, the smaller the better."""
-        return float(np.quantile([self._so_far(job.run) for job in self._jobs[candidate]], 0.5, method="higher"))
+        return candidate_score(self._so_far(job.run) for job in self._jobs[candidate])
 
     def _so_far(self, run: Run) -> float:
         if run.history is None or _fails(run):

@@ -15,6 +15,7 @@ from nncore._utils.checks import row_count
 from nncore._utils.fields import choice, count
 from nncore.ensemble.subsets import Folds
 from nncore.history import larger_is_better
+from nncore.sweeps.best_model import BestModel
 from nncore.sweeps.halving import SuccessiveHalving
 from nncore.sweeps.loops import Feed, Sink, run_by_joblib, run_in_threads
 from nncore.sweeps.run import Fold, Job, Run, Work
@@ -47,7 +48,9 @@ def sweep(
         A grid (lists), distributions of ``scipy.stats`` to draw ``runs`` candidates from, or the candidates themselves. Or
         another program's suggestions: an object with ``ask()`` and ``tell(trial, value)``, whose trials are mappings or have
         ``params``; of Optuna ``(study, distributions)``. It is told the median over the runs of a candidate of their best
-        ``monitor``: where that is better when larger, as a score, take ``optuna.create_study(direction="maximize")``.
+        ``monitor``, as the table has it: runs without a result count as the worst, and of two in the middle the worse is taken.
+        Where no finite value comes of that nothing is told, and Optuna's trial is one that failed. Where ``monitor`` is better
+        when larger, as a score, take ``optuna.create_study(direction="maximize")``.
     X, y : the data of ``fit``
     runs : int, optional
         Candidates to draw or to ask for.
@@ -82,7 +85,8 @@ def sweep(
         processes, "dask" or "ray" for the cluster that is connected. The results are the same bits, wherever a run was made
         with the same instruction set.
     keep : {"none", "best", "all"}
-        Which trained models or estimators are kept, as ``model`` of their runs. Not in files.
+        Which trained models or estimators are kept, as ``model`` of their runs: "best" is that of `SweepTable.best`. Not in
+        files.
     callbacks : function, optional
         Returns new callbacks for each run: ``lambda: [nn.EarlyStopping(patience=5)]``.
     seed : int
@@ -146,12 +150,13 @@ def sweep(
     if hasattr(space[0] if isinstance(space, tuple) and space else space, "ask"):
         if runs is None:
             raise ValueError("runs must be the number of candidates to ask for, got None")
-        source = Asked(space, count("runs", runs), lambda first, one: jobs_of([one], first), judge.value, judge.mode_of)
+        source = Asked(space, count("runs", runs), lambda first, one: jobs_of([one], first), judge.score, judge.mode_of)
     else:
         jobs = jobs_of(parameters_of(space, runs, seed))
         epochs = count("epochs", fit.get("epochs", 1)) if halving else 0
         source = Halved(jobs, halving, epochs, judge.monitor, judge.mode_of([])) if halving else Plain(jobs)
-    sink = Sink(source.total, judge.value, judge.score, keep, verbose)
+    models = BestModel(len(seed_list) * (number or 1), judge.score) if keep == "best" else None
+    sink = Sink(source.total, judge.value, judge.score, models, verbose)
     store = None
     if file is not None:
         for job in jobs:

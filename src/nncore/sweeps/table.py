@@ -15,7 +15,7 @@ from nncore._utils.fields import choice, flag, function
 from nncore._utils.figures import Figure, SavePath
 from nncore._utils.tables import html_table
 from nncore.history import larger_is_better
-from nncore.sweeps.run import Run
+from nncore.sweeps.run import Run, candidate_score
 from nncore.sweeps.values import is_missing, kinds, label, sort_key
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class SweepTable(Sequence[Run]):
             places = [place for place, run in enumerate(self.runs) if run.candidate == candidate]
             good = values[places][np.isfinite(values[places])]
             low, median, high = np.quantile(good, (0.25, 0.5, 0.75)) if len(good) else (math.nan,) * 3
-            score = float(np.quantile(scores[places], 0.5, method="higher"))
+            score = candidate_score(scores[places])
             rows.append({
                 "candidate": candidate, "parameters": self.runs[places[0]].parameters, "runs": len(places),
                 "failed": len(places) - len(good), "lower": float(low), "median": float(median), "upper": float(high),
