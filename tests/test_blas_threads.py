@@ -21,7 +21,7 @@ from nncore._kernels.blas import one_blas_thread
 HERE = Path(__file__).parent
 PACKAGE = Path(nn.__file__).parent
 
-BLAS_NAMES = {"dot", "vdot", "inner", "matmul", "tensordot", "polyfit", "lstsq", "eigsh", "eigh_tridiagonal"}
+BLAS_NAMES = {"dot", "vdot", "inner", "matmul", "tensordot", "polyfit", "lstsq", "eigsh", "eigh_tridiagonal", "safe_sparse_dot"}
 AXES = {"norm"}  # along an axis np.linalg.norm sums without the BLAS
 # Modules of functions that are called by others that hold the limit: by FullBatchOptimizer.next_point and by curvature().
 ENTERED = {"model/curvature/spectrum.py"} | {
@@ -90,7 +90,7 @@ def test_no_use_of_the_blas_without_the_limit() -> None:
     ("code", "uses"),
     [
         ("def f(a): return a @ a", 1), ("def f(a): a @= a", 1), ("np.linalg.norm(a)", 1), ("np.linalg.norm(a, axis=1)", 0),
-        ("a.dot(b)", 1), ("eigsh(a)", 1), ("@one_blas_thread()\ndef f(a): return a @ a", 0),
+        ("a.dot(b)", 1), ("eigsh(a)", 1), ("safe_sparse_dot(a, b)", 1), ("@one_blas_thread()\ndef f(a): return a @ a", 0),
         ("with one_blas_thread():\n  a @ a\na @ b", 1), ("np.square(a).sum()", 0),
     ],
 )  # fmt: skip

@@ -390,6 +390,44 @@ def test_weights_have_a_mean_of_1() -> None:
     np.testing.assert_allclose(one.model_.parameters, other.model_.parameters, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("encoder", ["tabular", None])
+@each
+def test_an_example_of_weight_0_is_as_if_absent(kind: str, encoder: Any) -> None:
+    cls, inputs, targets = ESTIMATORS[kind]
+    weights, inputs, targets = np.full(len(inputs), 1.5), inputs.copy(), targets.copy()
+    weights[3::7], weights[1::5] = 0, 3
+    inputs[weights == 0] += 1e3
+    if kind == "regressor":
+        targets[weights == 0] = 1e4
+    kept = weights > 0
+    one = cls(**QUICK, encoder=encoder).fit(inputs, targets, weights)
+    other = cls(**QUICK, encoder=encoder).fit(inputs[kept], targets[kept], weights[kept])
+    np.testing.assert_array_equal(one.model_.parameters, other.model_.parameters)
+    np.testing.assert_array_equal(one.predict(inputs[kept]), other.predict(inputs[kept]))
+    if kind == "regressor":
+        assert one.target_range_ == (targets[kept].min(), targets[kept].max())
+        assert one.model_.target_scaler.mean_[0] == pytest.approx(targets[kept].mean())
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_weights_of_the_rows_of_a_data_frame(library: str) -> None:
+    """A category without a weight is none, and a class of weight 0 has no example."""
+    frame, y = table(library)
+    labels, colors = np.where(y > 0, "yes", "no"), np.array(frame["color"].to_list(), dtype=object)
+    estimator = RealMLPClassifier(**QUICK).fit(frame, labels, (colors != "green").astype(float))
+    assert list(estimator.encoder_.categories_[0]) == ["blue", "red"]
+    by_class = RealMLPClassifier(**QUICK | {"n_epochs": 100}, class_weight={"no": 0}).fit(frame, labels)
+    assert by_class.classes_.tolist() == ["no", "yes"]
+    assert (by_class.predict(frame) == "yes").all()
+    assert by_class.encoder_.medians_[0] == pytest.approx(np.median(np.asarray(frame["size"])[labels == "yes"]))
+
+
+def test_a_list_of_rows_with_weights() -> None:
+    weights = np.arange(150.0) % 3
+    one, other = (RealMLPClassifier(**QUICK).fit(rows, Y, weights) for rows in (X, X.tolist()))
+    np.testing.assert_array_equal(one.model_.parameters, other.model_.parameters)
+
+
 # --- around training
 
 

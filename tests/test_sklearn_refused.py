@@ -492,17 +492,30 @@ def test_early_stopping_needs_a_validation_fraction() -> None:
         MLPClassifier(early_stopping=True, validation_fraction=0).fit(X, CLASSES)
 
 
-@pytest.mark.parametrize("estimator", [MLPRegressor(early_stopping=True, **QUICK), RealMLPRegressor(n_epochs=2, **QUICK)])
-@pytest.mark.parametrize(("held_back", "use"), [(True, "held back for validation"), (False, "left for training")])
-def test_weights_of_zero_on_one_side(estimator: Any, held_back: bool, use: str) -> None:
-    examples = estimator._examples(X, CLASSES, np.arange(60), None)
-    random = np.random.RandomState(0)
-    seed = [random.randint(2**31 - 1) for _ in range(3)][2 if isinstance(estimator, MLPRegressor) else 0]
-    part = estimator._hold_back(examples, seed)[int(held_back)].y
+def all_weights_on_one_side(estimator: Any, held_back: bool, draws: int) -> Any:
+    """Weights of 0 in one part of the examples; ``draws``: the seeds up to that of the split."""
+    random, examples = np.random.RandomState(0), estimator._examples(X, CLASSES, np.arange(60), None)
+    seed = [random.randint(2**31 - 1) for _ in range(draws)][-1]
     weights = np.ones(60)
-    weights[part] = 0
+    weights[estimator._hold_back(examples, seed)[int(held_back)].y] = 0
+    return weights
+
+
+@pytest.mark.parametrize(("held_back", "use"), [(True, "held back for validation"), (False, "left for training")])
+def test_weights_of_zero_on_one_side(held_back: bool, use: str) -> None:
+    estimator = MLPRegressor(early_stopping=True, **QUICK)
+    weights = all_weights_on_one_side(estimator, held_back, draws=3)
     with pytest.raises(ValueError, match=f"sample_weight must have a positive number among the .* of 60 examples {use}"):
         estimator.fit(X, CLASSES, sample_weight=weights)
+
+
+@pytest.mark.parametrize("held_back", [True, False])
+def test_real_mlp_holds_back_weighted_examples(held_back: bool) -> None:
+    estimator = RealMLPRegressor(n_epochs=2, **QUICK)
+    weights = all_weights_on_one_side(estimator, held_back, draws=1)
+    estimator.fit(X, CLASSES, sample_weight=weights)
+    assert np.isfinite(estimator.history_["val_loss"]).all()
+    assert (np.asarray(estimator.history_["val_loss"]) > 0).all()
 
 
 @pytest.mark.parametrize("cls", [MLPRegressor, RealMLPRegressor])

@@ -379,6 +379,57 @@ def test_an_average_that_begins_later(kind: Any, before: Any, data: dict[str, An
     np.testing.assert_allclose(model.coef_, np.mean(steps, axis=0), rtol=1e-10)
 
 
+@pytest.mark.parametrize("before", [81, 90, 100])
+def test_rows_held_back_are_no_steps_of_an_average(before: int, data: dict[str, Any]) -> None:
+    """80 steps are made: an average from a later one on has not begun, and begins with the next step."""
+    X, y = data["dense"][:100], data["y"][:100]
+    kw: dict[str, Any] = {"early_stopping": True, "validation_fraction": 0.2, "max_iter": 1, "tol": None, "random_state": 0}
+    plain, averaged = (SGDRegressor(average=average, **kw).fit(X, y) for average in (False, before))
+    assert np.abs(plain.coef_).max() > 0.01
+    assert np.array_equal(averaged.coef_, plain.coef_)
+    assert np.array_equal(averaged.intercept_, plain.intercept_)
+    for model in (plain, averaged):
+        model.set_params(early_stopping=False).partial_fit(X[:1], y[:1])
+    np.testing.assert_allclose(averaged.coef_, plain.coef_, rtol=1e-12)
+
+
+def test_a_class_that_converges_before_the_average_begins(data: dict[str, Any]) -> None:
+    X, y, n = data["dense"], data["four"], len(data["four"])
+    kw: dict[str, Any] = {"loss": "log_loss", "random_state": 0, "alpha": 0.01}
+    epochs = [SGDClassifier(**kw).fit(X, y == c).n_iter_ for c in range(4)]
+    first, plain = int(np.argmin(epochs)), SGDClassifier(**kw).fit(X, y)
+    assert min(epochs) < max(epochs) - 1
+    averaged = SGDClassifier(average=min(epochs) * n + 1, **kw).fit(X, y)
+    assert np.abs(plain.coef_[first]).max() > 0.01
+    assert np.array_equal(averaged.coef_[first], plain.coef_[first])
+    assert averaged.intercept_[first] == plain.intercept_[first]
+    assert not np.array_equal(averaged.coef_[int(np.argmax(epochs))], plain.coef_[int(np.argmax(epochs))])
+
+
+@pytest.mark.parametrize("part", ["left for training", "held back for validation"])
+@pytest.mark.parametrize("kind", [SGDClassifier, SGDRegressor])
+def test_each_part_of_the_examples_needs_a_weight(kind: Any, part: str, data: dict[str, Any]) -> None:
+    X, y = data["dense"], data["two"].astype(float)
+    model = kind(early_stopping=True, random_state=0)
+    trained = model._split(y, np.ones(len(y)), np.random.RandomState(0))[0]
+    weights = np.isin(np.arange(len(y)), trained, invert=part == "left for training").astype(float)
+    with pytest.raises(ValueError, match=f"sample_weight must have a positive number among the .* examples {part}"):
+        model.fit(X, y, sample_weight=weights)
+    assert not hasattr(model, "coef_")
+
+
+@pytest.mark.parametrize("kind", [SGDClassifier, SGDRegressor])
+def test_training_starts_from_sparse_coefficients(kind: Any, data: dict[str, Any]) -> None:
+    X, y = data["dense"], data["two"].astype(float)
+    model = kind(random_state=0, warm_start=True, max_iter=3, tol=None).fit(X, y)
+    again = clone(model).fit(X, y).sparsify()
+    given = clone(model).fit(X, y, coef_init=again.coef_, intercept_init=again.intercept_)
+    again.fit(X, y)
+    model.fit(X, y)
+    assert np.array_equal(again.coef_, model.coef_)
+    assert np.array_equal(given.coef_, model.coef_)
+
+
 @pytest.mark.parametrize("jobs", ["a", 2.5, True])
 def test_n_jobs_is_checked(jobs: Any) -> None:
     with pytest.raises(TypeError, match=f"n_jobs must be an integer or None, got {jobs!r}"):

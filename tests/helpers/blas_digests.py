@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -85,6 +86,20 @@ def quadratic() -> list[Any]:
     return [f.matrix, f.start, nn.Momentum(lr=0.1).minimize(f, f.start, 20).theta]
 
 
+def linear_estimators() -> dict[str, Callable[[], Any]]:
+    """Their outputs, where scikit-learn is there."""
+    if importlib.util.find_spec("sklearn") is None:
+        return {}
+    from nncore.sklearn import SGDClassifier, SGDRegressor
+
+    wide = np.random.default_rng(2).normal(size=(3001, 777))
+    settings: dict[str, Any] = {"max_iter": 1, "tol": None, "random_state": 0}
+    return {
+        "SGDClassifier": lambda: SGDClassifier(**settings).fit(wide, np.arange(3001) % 7).decision_function(wide),
+        "SGDRegressor": lambda: SGDRegressor(eta0=1e-4, **settings).fit(wide, wide[:, 0]).predict(wide),
+    }
+
+
 CASES: dict[str, Callable[[], Any]] = {
     **full_batch(),
     "L1": lambda: first_order(nn.L1(1e-3)),
@@ -96,6 +111,7 @@ CASES: dict[str, Callable[[], Any]] = {
     "Lanczos": lambda: curvature(0),
     "conditioning": monitored,
     **{name: lambda name=name: scaled(name) for name in nn.data.scaling.SCALERS},
+    **linear_estimators(),
     "surface": surface,
     "quadratic": quadratic,
     "measured rate": lambda: landscapes.momentum.measured_rate([1.0, 4.0, 9.0], 0.2, 0.5),

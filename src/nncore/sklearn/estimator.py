@@ -126,7 +126,8 @@ class NetworkEstimator(BaseEstimator):
         y : array-like, (n,) or (n, outputs)
         sample_weight : array-like (n,), optional
             At least 0. The loss of a batch is Σ w_i l_i, divided by its number of examples and the mean weight of all examples;
-            scikit-learn divides by Σ w_i of the batch instead.
+            scikit-learn divides by Σ w_i of the batch instead. RealMLP leaves out examples of weight 0; other weights do not
+            change the scale of inputs and targets.
         X_val, y_val, sample_weight_val : optional
             Evaluated after every epoch (``history_["val_loss"]``), and used where a part of X would be held back.
         """

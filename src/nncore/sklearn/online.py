@@ -50,6 +50,20 @@ class Weights:
         average, average_bias = (None if part is None else part.copy() for part in (self.average, self.average_bias))
         return Weights(self.coef.copy(), self.bias.copy(), average, average_bias, self.average_from)
 
+    def settled_average(self, last: Array) -> tuple[Array, Array]:
+        """The averages, of which each output has its own last step; the weights themselves if no step was averaged.
+
+        An output that had converged before ``average_from`` has stayed where it was: its average is its weights.
+        """
+        assert self.average is not None
+        assert self.average_bias is not None
+        early = last < self.average_from
+        if early.all():
+            self.average_from = math.inf  # the next call begins the average
+            return self.coef, self.bias
+        self.average[early], self.average_bias[early] = self.coef[early], self.bias[early]
+        return self.average, self.average_bias
+
 
 @dataclass
 class Examples:

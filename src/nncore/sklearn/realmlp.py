@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, logit, softmax
-from sklearn.utils import check_consistent_length, check_random_state, get_tags
+from sklearn.utils import _safe_indexing, check_consistent_length, check_random_state, get_tags
 from sklearn.utils.validation import _num_samples, check_array, check_is_fitted, validate_data
 
 from nncore._utils.checks import convert, float_dtype
@@ -64,6 +64,14 @@ class BestEpoch(Callback):
         return self.epoch
 
 
+def _weighted(examples: Examples) -> Examples:
+    """Those of a weight above 0: the others would change the scale of inputs and targets, the categories and the range."""
+    if examples.weights is None or examples.weights.all():
+        return examples
+    rows = np.flatnonzero(examples.weights)
+    return Examples(_safe_indexing(examples.X, rows), examples.y[rows], examples.weights[rows])
+
+
 class BaseRealMLP(NetworkEstimator):
     """Base of `RealMLPClassifier` and `RealMLPRegressor`: they define the loss and what becomes of the outputs."""
 
@@ -94,18 +102,19 @@ class BaseRealMLP(NetworkEstimator):
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...]) -> Any:
         with unchanged_if_refused(self) as begun:
             self._check_parameters()
-            X, y = self._validated(X, y, reset=True)
-            targets = self._first_targets(y)
-            examples, given = self._examples(X, y, targets, sample_weight), self._given_validation(targets, *validation)
-            self._loss, self.n_outputs_, self.out_activation_ = self._output(targets)
+            X, y = self._checked(X, y, reset=True)
+            examples = _weighted(self._examples(X, y, self._first_targets(y), sample_weight))
+            examples = examples._replace(X=self._encoded(examples.X, reset=True))
+            given = self._given_validation(examples.y, *validation)
+            self._loss, self.n_outputs_, self.out_activation_ = self._output(examples.y)
             self.models_, self.trainers_, self.best_epochs_ = [], [], []
-            random, scaler = check_random_state(self.random_state), self._target_scaler(targets)
+            random, scaler = check_random_state(self.random_state), self._target_scaler(examples.y)
             for _ in range(self.n_members):
                 seed = random.randint(SEEDS)
                 train, held_back = (
                     (examples, given) if given or not self.validation_fraction else self._hold_back(examples, seed)
                 )
-                self.models_.append(self._network(X.shape[1], seed))
+                self.models_.append(self._network(examples.X.shape[1], seed))
                 self.models_[-1].target_scaler = scaler
                 self._train(self.models_[-1], train.normalized()[0], held_back, seed, begun)
                 if self.trainers_[-1].interrupted:
@@ -131,9 +140,14 @@ class BaseRealMLP(NetworkEstimator):
             choice("schedule", self.schedule, ("cos_log",))
 
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        X, y = self._checked(X, y, reset)
+        return self._encoded(X, reset), y
+
+    def _checked(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
+        """X as it is, which the encoder checks, and y."""
         check_readable(y, "y")
         validate_data(self, X, y, skip_check_array=True, reset=reset)
-        X, y = self._encoded(X, reset), check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
+        y = check_array(y, accept_sparse="csr", ensure_2d=False, dtype=None, input_name="y")
         check_consistent_length(X, y)
         return X, y
 
@@ -311,7 +325,7 @@ class RealMLPRegressor(Regressor, BaseRealMLP):
     standardize : bool, default True
         Train on targets of mean 0 and variance 1.
     clip : bool, default True
-        Predictions stay within the range of the targets of ``fit``.
+        Predictions stay within the range of the targets of ``fit`` that have a weight above 0.
     {training}
 
     Attributes

@@ -19,6 +19,7 @@ from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from nncore._kernels import get_num_threads
+from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.checks import as_numbers
@@ -78,6 +79,13 @@ average : bool or int, default False
     the training would end, until it is below 1e-6; "pa1" and "pa2" are the passive-aggressive steps min(C, loss/‖x‖²) and
     loss/(‖x‖² + 1/(2C)),""",
 }
+
+
+@one_blas_thread()
+def _linear(X: Any, W: Any, bias: Array) -> Array:
+    """XW + b, either of X and W sparse or dense."""
+    outputs: Array = safe_sparse_dot(X, W, dense_output=True) + bias
+    return outputs
 
 
 class BaseSGD(BaseEstimator):
@@ -151,7 +159,8 @@ class BaseSGD(BaseEstimator):
         shapes = {"coef_init": (coef, (outputs, X.shape[1])), "intercept_init": (intercept, (outputs,))}
         parts = []
         for name, (given, shape) in shapes.items():
-            part = np.zeros(shape, X.dtype) if given is None else np.array(given, dtype=X.dtype)
+            dense = given.toarray() if sparse.issparse(given) else given  # after sparsify
+            part = np.zeros(shape, X.dtype) if dense is None else np.array(dense, dtype=X.dtype)
             if part.shape != shape and not (outputs == 1 and part.size == np.prod(shape)):
                 raise ValueError(f"{name} must have shape {shape}, does not match dataset: got {part.shape}")
             parts.append(part.reshape(shape))
@@ -171,8 +180,7 @@ class BaseSGD(BaseEstimator):
             kept.coef = kept.coef.astype(X.dtype)
             kept.average = None if kept.average is None else kept.average.astype(X.dtype)
             return self._averaged(kept)
-        coef = self.coef_.toarray() if sparse.issparse(self.coef_) else self.coef_
-        return self._first_weights(outputs, X, coef, self.intercept_)
+        return self._first_weights(outputs, X, self.coef_, self.intercept_)
 
     # --- training
 
@@ -225,14 +233,12 @@ class BaseSGD(BaseEstimator):
         plan = self._plan(X, kind, epochs, random.randint(SEEDS) if self.shuffle else None, score, start.average_from)
         jobs = getattr(self, "n_jobs", None)
         threads = get_num_threads() if jobs is None or jobs < 1 else jobs
-        self.n_iter_ = Descent(data, start, plan, *by_class, t, threads).run(rows)
-        self.t_ = t + self.n_iter_ * X.shape[0]
-        averaged = bool(self.average) and start.average_from <= self.t_ - 1
+        descent = Descent(data, start, plan, *by_class, t, threads)
+        self.n_iter_ = descent.run(rows)
+        self.t_ = t + self.n_iter_ * X.shape[0]  # more than the steps, where rows are held back or a class converges first
         self._steps = start if self.average else None
-        if averaged and start.average is not None and start.average_bias is not None:
-            self._set_coefficients(start.average, start.average_bias.astype(X.dtype))
-        else:
-            self._set_coefficients(start.coef, start.bias.astype(X.dtype))
+        coef, bias = start.settled_average(descent["steps"] - 1) if self.average else (start.coef, start.bias)
+        self._set_coefficients(coef, bias.astype(X.dtype))
 
     def _plan(self, X: Any, kind: str, epochs: int, seed: int | None, score: Any, average_from: float) -> Plan:
         l1 = l2 = 0.0
@@ -268,11 +274,12 @@ class BaseSGD(BaseEstimator):
         rows, held_back = next(
             splitter(test_size=self.validation_fraction, random_state=random).split(np.zeros((n, 1)), targets)
         )
-        if not weights[held_back].any():
-            raise ValueError(
-                "sample_weight must have a positive number among the examples held back for validation, got zeros only: "
-                "choose another random_state"
-            )
+        for part, use in ((rows, "left for training"), (held_back, "held back for validation")):
+            if not weights[part].any():
+                raise ValueError(
+                    f"sample_weight must have a positive number among the {len(part)} of {n} examples {use}, got zeros only: "
+                    "choose another random_state or validation_fraction"
+                )
         return rows, held_back
 
     def _scorer(self, X: Any, targets: Array, weights: Array, labels: Array | None, kind: str) -> Any:
@@ -296,7 +303,7 @@ class BaseSGD(BaseEstimator):
         check_is_fitted(self)
         check_inputs(X)
         X = validate_data(self, X, accept_sparse="csr", reset=False)
-        outputs: Array = safe_sparse_dot(X, self.coef_.T, dense_output=True) + self.intercept_
+        outputs = _linear(X, self.coef_.T, self.intercept_)
         return outputs.ravel() if outputs.ndim > 1 and outputs.shape[1] == 1 else outputs
 
     def densify(self) -> Any:
@@ -463,7 +470,7 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         """The accuracies of the outputs, each against all; of "softmax" that of all together."""
 
         def score(W: Array, bias: Array, outputs: Array) -> Array:
-            z = safe_sparse_dot(X, W, dense_output=True) + bias
+            z = _linear(X, W, bias)
             if kind == "softmax":
                 right = np.repeat((z.argmax(axis=1) == targets)[:, None], len(outputs), axis=1)
             else:
@@ -607,7 +614,7 @@ class SGDRegressor(RegressorMixin, BaseSGD):
         """R²."""
 
         def score(W: Array, bias: Array, outputs: Array) -> Array:
-            z = safe_sparse_dot(X, W, dense_output=True) + bias
+            z = _linear(X, W, bias)
             return np.array([r2_score(targets, z[:, 0], sample_weight=weights)])
 
         return score
