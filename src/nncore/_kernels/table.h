@@ -16,6 +16,7 @@
 #define NN_UNROLL _Pragma("GCC unroll 16")
 #define NN_PREFETCH(address) __builtin_prefetch(address)
 #define NN_PREFETCH_FAR(address) __builtin_prefetch(address, 0, 2)    /* not into the first-level cache */
+#define NN_PREFETCH_TO_WRITE(address) __builtin_prefetch(address, 1, 2)
 #if NN_VECTOR_BYTES > 16 || defined(__SSE2__)
 #define NN_FENCE() _mm_sfence()
 #else

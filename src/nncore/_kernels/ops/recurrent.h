@@ -129,7 +129,10 @@ static void NAME(enter_state)(real *restrict carry, real *restrict g, const real
 NN_INLINE void NAME(fetch_next)(const int written, const real *array, int64_t width, const NAME(recurrence) *r, int64_t s) {
     if (s == 0 || r->steps * r->units < FETCHED) return;
     const real *next = r->backwards ? array + width : array - width;
-    for (int64_t j = 0; j < width; j += 64 / (int64_t)sizeof(real)) __builtin_prefetch(next + j, written, 2);
+    for (int64_t j = 0; j < width; j += 64 / (int64_t)sizeof(real)) {
+        if (written) NN_PREFETCH_TO_WRITE(next + j);
+        else NN_PREFETCH_FAR(next + j);
+    }
 }
 #undef FETCHED
 
