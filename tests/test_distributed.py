@@ -95,16 +95,18 @@ def test_ranks_share_the_shards() -> None:
 
 
 @pytest.mark.parametrize("merge", [0, 1])
+@pytest.mark.parametrize("part", [1, 4])
 @pytest.mark.parametrize("n", [4, 5, 8, 9, 31, 32, 33, 36, 37, 64, 65, 97])
-def test_batches(n: int, merge: int) -> None:
+def test_batches(n: int, part: int, merge: int) -> None:
     """Every example has a shard, in order; none has a single row where that joins the one before."""
-    batches, seen = Batches(n, min(32, n), 4, merge), 0
+    batches, seen = Batches(n, min(32, n), part, merge), 0
     for step in range(2 * batches.per_epoch):
         starts = batches.starts(batches.rows(step))
         assert starts[0] == 0
         lengths = np.diff(starts)
-        assert ((lengths > 0) & (lengths <= 4 + merge)).all()
-        assert not (merge and (lengths == 1).any())
+        assert ((lengths > 0) & (lengths <= part + merge)).all()
+        assert not (merge and part > 1 and (lengths == 1).any())
+        assert len(lengths) <= -(-min(32, n) // part)
         seen += starts[-1]
     assert seen == 2 * n
 
@@ -253,6 +255,25 @@ def test_one_shard_is_an_ordinary_training(data: tuple[Array, Array]) -> None:
 def test_last_batches(n: int, last_batch: str, data: tuple[Array, Array]) -> None:
     some = data[0][:n], data[1][:n]
     assert_same_bits(some, (2, 3, 8), last_batch=last_batch, epochs=2)
+
+
+@pytest.mark.parametrize("shards", [1, 2, 4])
+@pytest.mark.parametrize("n", [4, 5, 6, 45, 46, 47, 48])
+def test_a_last_row_is_merged_whatever_the_shards(n: int, shards: int, data: tuple[Array, Array]) -> None:
+    """A batch of one row joins the one before also where the shards have one row, as on one process."""
+    some, options = (data[0][:n], data[1][:n]), {"batch_size": 4, "last_batch": "merge"}
+    one = assert_same_bits(some, range(1, shards + 1), shards=shards, **options)
+    assert one.optimizer.step_count == 3 * (n // 4 if n % 4 == 1 else -(-n // 4))
+    assert_alike(one, trained(None, some, **options))
+
+
+def test_merging_does_not_let_batch_statistics_have_shards_of_one_row(data: tuple[Array, Array]) -> None:
+    def work(comm: Comm) -> nn.Trainer:
+        model, some = dense(nn.BatchNorm())(), (data[0][:45], data[1][:45])
+        return trained(comm, some, shards=4, model=model, batch_size=4, last_batch="merge")
+
+    for result in outcomes(2, work):
+        assert "needs at least 2 rows: the last batch of 45 rows in batches of 1 has 1" in str(result)
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(103, 32), (65, 32), (31, 32), (103, 103), (103, 128)])
@@ -667,6 +688,21 @@ def test_what_comes_to_differ_is_refused(data: tuple[Array, Array]) -> None:
         own = {"epochs": epochs, "callbacks": [nn.LambdaCallback(on_epoch_end=drift)]}
         results = outcomes(3, lambda comm, own=own: trained(comm, data, **own))  # type: ignore[misc]
         assert_all_refuse(results, "model.parameters must be the same on all ranks, but rank 1 has another one than rank 0")
+
+
+def test_averages_that_come_to_differ_are_refused(data: tuple[Array, Array]) -> None:
+    """Though the parameters are the same: these do not depend on their averages."""
+
+    def assign(trainer: Any, epoch: int, row: Any) -> None:
+        if trainer.rank == 1:
+            trainer.optimizer.decay = 0.5
+
+    def work(comm: Comm) -> nn.Trainer:
+        own = [nn.LambdaCallback(on_epoch_end=assign)]
+        return trained(comm, data, optimizer=nn.EMA(nn.SGD(lr=0.1), decay=0.9), epochs=2, callbacks=own)
+
+    message = "the optimizer's state must be the same on all ranks, but rank 1 has another one than rank 0"
+    assert_all_refuse(outcomes(3, work), message)
 
 
 class Reversed(nn.samplers.Sampler):

@@ -340,3 +340,26 @@ def test_the_bits_do_not_depend_on_the_number_of_ranks() -> None:
         return bytes(trainer.model.parameters.tobytes())
 
     assert len({result for size in (1, 2, 3) for result in on_ranks(size, work)}) == 1
+
+
+@pytest.mark.parametrize("wrap", [False, True])
+@pytest.mark.parametrize(
+    ("array", "powers"),
+    [("dense_1.weight", (-70, 0)), ("dense_2.weight", (70, 0)), ("dense_2.bias", (-40, -66)), ("dense_3.weight", (0, 70))],
+)
+def test_gammas_beyond_float32_are_an_error(array: str, powers: tuple[int, int], wrap: bool) -> None:
+    """The same function with units of another scale: γ of one array is beyond 2**128, and the step would count as 0."""
+    model = rescaled(network(dtype="float32"), [np.full(n, 2.0**power) for n, power in zip((6, 5), powers, strict=True)])
+    before = model.parameters.copy()
+    optimizer = nn.EMA(nn.PathSGD(lr=0.05)) if wrap else nn.PathSGD(lr=0.05)
+    trainer = nn.Trainer(model, "softmax_cross_entropy", optimizer)
+    with pytest.raises(nn.DivergenceError, match=rf"step 1 .*: gamma of {array}, the sum over its paths, is beyond float32\. "):
+        trainer.fit(X.astype("float32"), Y, batch_size=8, verbose=0)
+    assert np.array_equal(model.parameters, before)
+    assert np.isfinite(trainer.optimizer.state["gamma"]).all()
+
+
+def test_gammas_beyond_float32_are_numbers_in_float64() -> None:
+    model = network()
+    one, other = trained(model.copy()), trained(rescaled(model, [np.full(6, 2.0**70), np.full(5, 2.0**-70)]))
+    assert np.array_equal(one.history["running_loss"], other.history["running_loss"])

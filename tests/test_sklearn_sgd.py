@@ -446,3 +446,14 @@ def test_numbers_given_in_parts_count_once_in_the_norm_of_a_row(rule: str, rng: 
     whole = SGDClassifier(learning_rate=rule, random_state=0, max_iter=3, tol=None).fit(sparse.csr_matrix(X), y)
     assert np.array_equal(fits[1].coef_, whole.coef_)
     assert parts.nnz == 600  # left as it was
+
+
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations")
+def test_first_coefficients_whose_squares_are_beyond_float32(rng: np.random.Generator) -> None:
+    """The penalty is a double in either type; it was infinite, which counts as divergence."""
+    coef = []
+    for dtype in (np.float32, np.float64):
+        X = (rng.normal(size=(20, 2)) * 1e-20).astype(dtype)
+        model = SGDRegressor(alpha=1e-3, max_iter=3, tol=None, learning_rate="constant", eta0=1e-3, random_state=0)
+        coef.append(model.fit(X, X @ np.array([1e20, 2e20], dtype), coef_init=np.array([1e20, 2e20])).coef_)
+    np.testing.assert_allclose(coef, 1e20 * (1 - 1e-6) ** 60 * np.array([[1.0, 2.0]] * 2), rtol=1e-5)

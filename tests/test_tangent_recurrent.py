@@ -306,7 +306,7 @@ def test_second_order_training(cell: str, rng: np.random.Generator) -> None:
 def test_zoneout_is_refused(cell: str, rng: np.random.Generator) -> None:
     model = nn.Sequential([CELLS[cell](3, zoneout=0.1), nn.Dense(2)], input_shape=(4, 2))
     X, y = rng.standard_normal((5, 4, 2)), rng.standard_normal((5, 2))
-    with pytest.raises(TypeError, match=rf"layer '{recurrent.NAMES[cell]}' .* cannot be differentiated twice.*zoneout"):
+    with pytest.raises(TypeError, match=rf"layer '{recurrent.NAMES[cell]}' .* cannot be differentiated along .*drawn anew"):
         model.hessian(X, y, "squared_error")
-    with pytest.raises(TypeError, match="cannot be differentiated twice"):
+    with pytest.raises(TypeError, match="cannot be differentiated along a direction"):
         model.jacobian(X)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -67,3 +69,27 @@ def test_weight_norm_from_data(rng: np.random.Generator) -> None:
 def test_weight_norm_without_weights() -> None:
     with pytest.raises(TypeError, match=r"layer must be a Dense layer, whose weights are normalized, got ReLU"):
         nn.WeightNorm(nn.ReLU())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e25])
+def test_the_scale_of_float32_directions_changes_neither_weight_nor_export(
+    scale: float, rng: np.random.Generator, tmp_path: Path
+) -> None:
+    """Their squares are beyond float32. W = g v/‖v‖ does not see the scale of v."""
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(3))], input_shape=4)
+    layer, X = model.layers[0], rng.standard_normal((5, 4)).astype(np.float32)
+    v, g = layer.direction.astype(np.float64), layer.length.astype(np.float64)
+    expected = g[:, None] * v / np.sqrt((v**2).sum(axis=1))[:, None]
+    layer.direction[...] *= scale
+    np.testing.assert_allclose(layer.weight, expected, rtol=1e-6)
+    assert layer.weight.dtype == np.float32
+    np.testing.assert_allclose(model.predict(X), X @ expected.T + layer.bias, rtol=1e-5, atol=1e-6)
+    model.export(tmp_path / "net.py")
+    exported = runpy.run_path(str(tmp_path / "net.py"))["predict"](X)
+    np.testing.assert_allclose(exported, model.predict(X), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e25])
+def test_the_first_length_is_that_of_the_direction_at_any_scale(scale: float) -> None:
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(3, weight_init=nn.initializers.Constant(scale)))], input_shape=4)
+    np.testing.assert_allclose(model.layers[0].length, 2 * scale, rtol=1e-6)

@@ -226,10 +226,14 @@ static void set_batch(nn_context *context, const nn_run *run, int64_t lanes, int
     if (run->coefficients) context->coefficients = run->coefficients + (step - run->first_step) * run->coefficient_stride;
 }
 
-/* The first row of a part of a batch; all rows for a part that the batch does not have.  A rest of `merge` rows is no part of its own. */
-static int64_t part_start(int64_t part, int64_t size, int64_t rows, int64_t merge) {
-    if (part >= rows || (part > 0 && part * size + merge >= rows)) return rows;
-    return part * size;
+/* Whether the rows of a batch from `start` on are no part of their own: a rest of `merge` rows, less than a part or merged themselves. */
+static int joins_part(const nn_run *run, int64_t start, int64_t size, int64_t rows) {
+    return start >= rows || (start > 0 && rows - start <= run->merge && (rows - start < size || start >= run->batch));
+}
+
+/* The first row of a part of a batch; all rows for a part that the batch does not have. */
+static int64_t part_start(const nn_run *run, int64_t part, int64_t size, int64_t rows) {
+    return part >= rows || joins_part(run, part * size, size, rows) ? rows : part * size;
 }
 
 /* One step's batch, in parts: each adds its gradient to those before, and the last one updates the parameters.  0 if it failed.
@@ -238,13 +242,12 @@ static int run_step(nn_team *team, int64_t step, nn_context *context, nn_thread 
     const nn_program *program = team->program;
     const nn_context batch = *context;
     const int64_t size = program->part_rows ? program->part_rows : batch.rows;
-    const int64_t merge = team->run->merge;
-    int64_t first = program->first_part ? part_start(program->first_part, size, batch.rows, merge) : 0;
-    const int64_t end = program->part_sums ? part_start(program->last_part, size, batch.rows, merge) : batch.rows;
+    int64_t first = program->first_part ? part_start(team->run, program->first_part, size, batch.rows) : 0;
+    const int64_t end = program->part_sums ? part_start(team->run, program->last_part, size, batch.rows) : batch.rows;
     const int64_t first_stage = first < end ? program->enter : program->commits;
     do {
         const int64_t left = end - first;
-        context->rows = left <= size + merge ? left : size;
+        context->rows = left <= size || joins_part(team->run, first + size, size, batch.rows) ? left : size;
         context->first_row = first, context->partial = context->rows ? context->rows < left : -1;
         context->index = batch.index ? batch.index + first : NULL;
         context->start = batch.start + first, context->position = batch.position + first;

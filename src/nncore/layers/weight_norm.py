@@ -104,10 +104,10 @@ class WeightNorm(Layer):
     @property
     def weight(self) -> Array:  # type: ignore[override]
         """W = g v / ‖v‖, computed at each access."""
-        norms = np.linalg.norm(self.direction, axis=1)
+        norms = _norms(self.direction)
         if not norms.all():
             raise ValueError(f"{self.label}.direction must not have rows of zeros, got one for unit {int(np.argmin(norms))}")
-        return self.direction * (self.length / norms)[:, None]
+        return self.direction * (self.length / norms).astype(self.direction.dtype)[:, None]  # rounded as by the kernel
 
     def initialize_from_data(self, X: Any) -> None:
         """Set g and b so that over the rows of X each output has mean 0 and variance 1: g ← g/σ, b ← (b − μ)/σ.
@@ -195,6 +195,11 @@ def _row_tiles(units: int, inputs: int) -> Tiles:
     return Tiles(rectangles, [float((last - first) * inputs) for first, last in rows], [])
 
 
+def _norms(direction: Array) -> Array:
+    """‖v‖ (units,) in float64, as the kernel sums it: in float32 the squares of large or small v are infinite or 0."""
+    return np.asarray(np.linalg.norm(direction.astype(np.float64), axis=1))
+
+
 class _Length:
     """Initial g: the length of v, which was drawn before it."""
 
@@ -202,4 +207,4 @@ class _Length:
         self.layer = layer
 
     def __call__(self, shape: tuple[int, ...], rng: np.random.Generator, dtype: Any) -> Array:
-        return np.linalg.norm(self.layer.direction, axis=1)
+        return _norms(self.layer.direction)

@@ -184,6 +184,10 @@ class GradientOptimizer(Optimizer):
         """What runs in each step before the update: ops that derive arrays of the state from the network's parameters."""
         return []
 
+    def network_failure(self, model: Any) -> str:
+        """Why `network_ops` have just stopped a step; empty if they have not."""
+        return ""
+
     def _check_by_hand(self) -> None:
         if self.needs_network:
             raise ValueError(

@@ -59,7 +59,8 @@ class Wrapper(GradientOptimizer):
     kernel, enter, leave = _of_wrapped("kernel"), _of_wrapped("enter"), _of_wrapped("leave")
     full_batch_only, non_negative = _of_wrapped("full_batch_only"), _of_wrapped("non_negative")
     changes_gradient, lazy = _of_wrapped("changes_gradient"), _of_wrapped("lazy")
-    needs_network, check_network, network_ops = map(_of_wrapped, ("needs_network", "check_network", "network_ops"))
+    needs_network, check_network = _of_wrapped("needs_network"), _of_wrapped("check_network")
+    network_ops, network_failure = _of_wrapped("network_ops"), _of_wrapped("network_failure")
     arrays, ops, iterate, lookahead = map(_of_wrapped, ("arrays", "ops", "iterate", "lookahead"))
     hyperparameters, slots, running = _of_both("hyperparameters"), _of_both("slots"), _of_both("running")
 

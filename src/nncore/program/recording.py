@@ -81,10 +81,15 @@ class ModelTape:
             y.mask = x.mask
         depends = x.tangent is not None or layer.parameters
         if isinstance(tape, TangentTape) and (tape.random or (y.tangent is None and depends)):
+            reason = (
+                "its random numbers are drawn anew in each pass, so that no two passes are those of one function"
+                if tape.random
+                else "it emits no tangents, as layers written in Python, and BatchRenorm unless frozen, do not"
+            )
             raise TypeError(
-                f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated twice: it emits no tangents, as "
-                "layers written in Python, random ones (noise, dropout, zoneout), and BatchRenorm unless frozen do not. "
-                "Take a model without it, and copy the parameters over"
+                f"layer {layer.name!r} ({type(layer).__name__}) cannot be differentiated along a direction, for products with "
+                f"the Hessian, the Gauss-Newton matrix or the Jacobian: {reason}. Take a model without it, and copy the "
+                "parameters over"
             )
 
     @property

@@ -176,7 +176,8 @@ class Descent:
         self.state = np.zeros((len(STATE), len(weights.coef)))
         self.state[ONES] = 1
         self["bias"], self["positive"], self["negative"], self["steps"] = weights.bias, positive, negative, steps
-        self["square"], self["absolute"] = np.square(weights.coef).sum(axis=1), np.abs(weights.coef).sum(axis=1)
+        coef = weights.coef.astype(np.float64)  # whose squares may be beyond float32
+        self["square"], self["absolute"] = np.square(coef).sum(axis=1), np.abs(coef).sum(axis=1)
         if weights.average_bias is not None:
             self["average_bias"] = weights.average_bias
         self.groups: list[Group] = []

@@ -49,7 +49,7 @@ class Batches(NamedTuple):
 
     def starts(self, rows: int) -> list[int]:
         """The first row of each shard of a batch, and last the number of rows."""
-        shards = -(-rows // self.part) - self._merged(rows, self.part)
+        shards = -(-rows // self.part) - (rows > self.batch or self._merged(rows, self.part))
         return [*(shard * self.part for shard in range(shards)), rows]
 
     def _merged(self, number: int, size: int) -> int:

@@ -266,6 +266,8 @@ class TrainingLoop:
         advice = "a smaller learning rate, scaled data or gradient clipping"
         if place == STEP and (cause := self.optimizer.vanished_eps(trainer.model.gradients)):
             place, advice = f"{place}, as {cause}", "a larger eps"
+        elif place == STEP and (cause := self.optimizer.network_failure(trainer.model)):
+            place, advice = cause, "dtype='float64' or other scales of the units"
         return DivergenceError(
             f"training diverged in epoch {epoch}, step {step}{rate}: {place}. "
             f"The last finite parameters are in place; try {advice}"

@@ -50,6 +50,9 @@ class PathSGD(GradientOptimizer):
         From `Trainer`, if the network is not made of `Dense` layers with `ReLU`, `LeakyReLU`, `Identity`, `Dropout` or
         `GaussianDropout` between them. Layers without parameters before the first and after the last `Dense` may be of any
         kind. From ``step`` and ``minimize``: a step reads the layers, so that only a `Trainer` can take it.
+    DivergenceError
+        From ``fit`` and ``partial_fit``, if a γ is beyond the model's dtype, so that its step would count as 0. There is room
+        for larger ones in float64, and other scales of the units make them smaller.
 
     Notes
     -----
@@ -112,6 +115,14 @@ class PathSGD(GradientOptimizer):
             for layer, inputs, before, after in zip(layers, z, [None, *d], d, strict=False)
         ]
         return forward + backward[::-1]
+
+    def network_failure(self, model: Sequential) -> str:
+        gamma = self.state["gamma"]
+        for layer in model.layers:
+            for name, parameter in layer.parameters.items():
+                if parameter.of(gamma).max() == np.finfo(gamma.dtype).max:  # what the kernel stores instead
+                    return f"gamma of {layer.name}.{name}, the sum over its paths, is beyond {gamma.dtype}"
+        return ""
 
     def _gamma(self, layer: Dense) -> tuple[Array, Array | None]:
         """The parts of γ for W and b."""

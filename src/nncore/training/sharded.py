@@ -107,6 +107,12 @@ class ShardedLoop(TrainingLoop):
         """Raise unless they are the same on all ranks."""
         self.ranks.agree("model.parameters", checksum(self.trainer.model.parameters, self.trainer.model.state))
 
+    def check_state(self) -> None:
+        """Raise unless the optimizers have the same state on all ranks."""
+        optimizer = self.trainer.optimizer
+        counts = np.array([optimizer.step_count, optimizer.epochs], dtype=np.int64)
+        self.ranks.agree("the optimizer's state", checksum(counts, *(array for _, array in sorted(optimizer.state.items()))))
+
     def orders(self, epochs: int) -> tuple[Array | None, Array | None]:
         order, numbers = super().orders(epochs)
         value = IN_ORDER if order is None else checksum(order)
@@ -179,9 +185,7 @@ class ShardedFit(FitCall):
         loop.check_parameters()
         for what, part in _parts(trainer).items():
             agree(what, zlib.crc32(json.dumps(_described(part)).encode()))
-        state = trainer.optimizer.state
-        counts = np.array([trainer.optimizer.step_count, trainer.optimizer.epochs], dtype=np.int64)
-        agree("the optimizer's state", checksum(counts, *(state[name] for name in sorted(state))))
+        loop.check_state()
         agree("X, y, sample_weight or class_weight", self.data.train.checksum(len(self.data.train)))
         agree("augment", zlib.crc32(json.dumps(_described(augmented and augmented.augment)).encode()))
         if (validation := self.data.validation) is not None:
@@ -192,6 +196,7 @@ class ShardedFit(FitCall):
         self.ranks.asks_to_stop = self._own = interrupt.pressed
         super()._run_epochs(AgreedInterrupt(self.ranks, interrupt))
         self.loop.check_parameters()
+        self.loop.check_state()  # a hyper-parameter of averages, assigned on one rank, has changed only these
         if self.ranks.stopped and not interrupt.presses:
             interrupt.presses = 1  # the training was interrupted here too
 

@@ -601,8 +601,8 @@ class Trainer(BaseTrainer):
             if accumulate > 1:
                 raise ValueError(f"accumulate must be 1 for {self.optimizer.title}, which takes no batches, got {accumulate}")
             return FullBatchLoop(self, data, sampler)
-        batch, merge = min(part * accumulate, len(data)), last_batch == "merge" and part > 1 and rest == 1
-        if not merge:
+        batch, merge = min(part * accumulate, len(data)), last_batch == "merge" and 1 in (rest, len(data) % whole)
+        if not merge or part == 1:
             can = last_batch and 1 < part < len(data)
             hint = "; last_batch='merge' joins it to the batch before" if can else ""
             self.model.check_batches(len(data) - dropped, part, training=True, hint=hint)

@@ -11,10 +11,20 @@ static double NAME(path_sum)(const real *restrict w, const double *restrict z_be
     return NAME(total)(chain);
 }
 
-/* gamma_j = d z_j of one unit, and d_before_j += d w_j^2 */
-static void NAME(path_gamma)(real *restrict gamma, double d, const double *restrict z_before, int64_t n) {
-    for (int64_t j = 0; j < n; j++) gamma[j] = (real)(d * z_before[j]);
+/* gamma_j = d z_j of one unit; 1 if one is too large, instead of which the largest number is stored.  The step g / gamma, which
+ * may well be an ordinary one, would count as 0. */
+static int NAME(path_gamma)(real *restrict gamma, double d, const double *restrict z_before, int64_t n) {
+    const double most = sizeof(real) == sizeof(float) ? FLT_MAX : DBL_MAX;
+    int large = 0;
+    for (int64_t j = 0; j < n; j++) {
+        const double sum = d * z_before[j];
+        large |= !(sum <= most);
+        gamma[j] = (real)(sum <= most ? sum : most);
+    }
+    return large;
 }
+
+/* d_before_j += d w_j^2 */
 
 static void NAME(add_paths)(double *restrict d_before, const real *restrict w, double d, int64_t n) {
     for (int64_t j = 0; j < n; j++) d_before[j] += d * ((double)w[j] * w[j]);
@@ -38,13 +48,15 @@ static void NAME(op_path_backward)(const nn_op *op, const nn_context *context, i
     const real *w = op->array[3];
     const double *d = op->array[4], *z_before = op->array[5];
     double *d_before = op->array[2];
-    (void)context;
+    static const double one = 1;    /* the input of a bias */
+    int large = 0;
     if (d_before) memset(d_before + first, 0, n * sizeof *d_before);
     for (int64_t u = 0; u < units; u++) {
-        NAME(path_gamma)(gamma + u * inputs + first, d[u], z_before + first, n);
+        large |= NAME(path_gamma)(gamma + u * inputs + first, d[u], z_before + first, n);
         if (d_before) NAME(add_paths)(d_before + first, w + u * inputs + first, d[u], n);
-        if (gamma_b) gamma_b[u] = (real)d[u];
+        if (gamma_b) large |= NAME(path_gamma)(gamma_b + u, d[u], &one, 1);
     }
+    if (large) *context->failed |= NN_NOT_FINITE;
 }
 
 /* of gradients.h, which end here */
