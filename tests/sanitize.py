@@ -24,6 +24,8 @@ MEMORY += " sequences bfloat16_kernels sparse csr_kernels lazy_kernels sparse_de
 MEMORY += " tile_local_gradients array_groups accumulation distributed hand_steps claims ensemble ensemble_use lanes"
 MEMORY += " normalization batch_statistics weight_norm wrappers tangent tangent_normalization tangent_layers tangent_recurrent"
 
+READERS = "predict", "evaluate", "activations", "hessian", "jacobian"
+
 RACES = "executor threads tile_local_gradients dense_direct ensemble ensemble_use lanes online csr_kernels lazy_kernels"
 RACES += " concurrency accumulation profile"
 
@@ -71,7 +73,7 @@ SANITIZERS = {
         },
         parts=RACES,
         # While another thread trains, these read the parameters in the middle of a step, as the docstring of `fit` says.
-        chosen="not torch and not its_model[predict] and not its_model[evaluate] and not its_model[activations]",
+        chosen=" and not ".join(["not torch", *(f"its_model[{name}]" for name in READERS)]),
         objects=pthread_openmp,
     ),
 }
