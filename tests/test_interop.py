@@ -480,13 +480,13 @@ def test_recurrent_layers_of_keras(rng: np.random.Generator) -> None:
 def test_reset_before_the_product(rng: np.random.Generator, tmp_path: Path) -> None:
     before, after = ([rng.standard_normal(shape) for shape in [(2, 12), (4, 12), bias]] for bias in [(12,), (2, 12)])
     model = nn.Sequential([nn.GRU(4, reset_after=False)], input_shape=(6, 2), dtype="float64")
-    X, (W, U, b) = rng.standard_normal((5, 6, 2)), before
-    h = np.zeros((5, 4))
-    for x in X.swapaxes(0, 1):  # gates in the order z, r, n
-        z, r = np.split(1 / (1 + np.exp(-(x @ W + b)[:, :8] - h @ U[:, :8])), 2, axis=1)
-        h = z * h + (1 - z) * np.tanh((x @ W + b)[:, 8:] + (r * h) @ U[:, 8:])
-    nn.load(io.BytesIO(keras_file({"gru": before})), into=model)
-    np.testing.assert_allclose(model.predict(X), h, rtol=1e-12)
+    X, names = rng.standard_normal((5, 6, 2)), ("kernel", "recurrent_kernel", "bias")
+    mapping = {f"sequential/gru/gru_cell/{name}": array for name, array in zip(names, before, strict=True)}
+    for source in (mapping, io.BytesIO(keras_file({"gru": before}))):
+        model.initialize(9)
+        np.testing.assert_allclose(
+            nn.load(source, into=model).predict(X), keras_gru_reset_before(X, *before)[:, -1], rtol=1e-12
+        )
     described = entry(
         "GRU", "g", (6, 2), units=4, return_sequences=False, reset_after=False, recurrent_activation="sigmoid", **RECURRENT
     )
@@ -498,20 +498,6 @@ def test_reset_before_the_product(rng: np.random.Generator, tmp_path: Path) -> N
     assert_refused(other, io.BytesIO(keras_file({"gru": before})), match)
     match = r"its gru has .*bias \(2, 12\), and gru_1 takes .*bias \(12,\)"
     assert_refused(model, io.BytesIO(keras_file({"gru": after})), match)
-
-
-def test_reset_before_the_product_in_mappings(rng: np.random.Generator) -> None:
-    arrays, X = [rng.standard_normal(shape) for shape in [(2, 12), (4, 12), (12,)]], rng.standard_normal((5, 6, 2))
-    names = ("kernel", "recurrent_kernel", "bias")
-    mapping = {f"sequential/gru/gru_cell/{name}": array for name, array in zip(names, arrays, strict=True)}
-    for source in (io.BytesIO(keras_file({"gru": arrays})), mapping):
-        model = nn.Sequential([nn.GRU(4, reset_after=False)], input_shape=(6, 2), dtype="float64")
-        np.testing.assert_allclose(
-            nn.load(source, into=model).predict(X), keras_gru_reset_before(X, *arrays)[:, -1], rtol=1e-12
-        )
-    after = nn.Sequential([nn.GRU(4)], input_shape=(6, 2))
-    file = io.BytesIO(keras_file({"gru": arrays}))
-    assert_refused(after, file, r"its gru has .*bias \(12,\), and gru_1 takes .*bias \(2, 12\)")
 
 
 BOTH_VARIABLES: dict[str, list[tuple[int, ...]]] = {
@@ -1050,6 +1036,18 @@ def test_a_trained_network_of_pytorch(rng: np.random.Generator, torch: Any, tmp_
     assert_refused(mlp(), net.state_dict(), "0.weight must be something that NumPy makes an array of", TypeError)
 
 
+def assert_read(keras3: Any, net: Any, X: Array, tmp_path: Path) -> None:
+    """A model of Keras as an archive, its weights as an archive, a file and a mapping give its outputs."""
+    expected = keras3.ops.convert_to_numpy(net(X))
+    net.save(tmp_path / "m.keras")
+    net.save_weights(tmp_path / "m.weights.h5")
+    model = nn.load(tmp_path / "m.keras")
+    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-6)
+    for source in (tmp_path / "m.keras", tmp_path / "m.weights.h5", {v.path: v.numpy() for v in net.variables}):
+        model.initialize(7)
+        np.testing.assert_allclose(nn.load(source, into=model).predict(X), expected, rtol=1e-4, atol=1e-6)
+
+
 def test_a_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_path: Path) -> None:
     k, X = keras3.layers, rng.standard_normal((7, 6, 2)).astype(np.float32)
     net = keras3.Sequential([
@@ -1061,14 +1059,7 @@ def test_a_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_path: Path)
     net.set_weights(
         [rng.uniform(0.1, 0.9, w.shape) * rng.choice([1, 1 if w.ndim == 1 else -1], w.shape) for w in net.get_weights()]
     )
-    expected = keras3.ops.convert_to_numpy(net(X))
-    net.save(tmp_path / "m.keras")
-    net.save_weights(tmp_path / "m.weights.h5")
-    model = nn.load(tmp_path / "m.keras")
-    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-6)
-    for source in (tmp_path / "m.keras", tmp_path / "m.weights.h5", {v.path: v.numpy() for v in net.variables}):
-        model.initialize(7)
-        np.testing.assert_allclose(nn.load(source, into=model).predict(X), expected, rtol=1e-4, atol=1e-6)
+    assert_read(keras3, net, X, tmp_path)
 
 
 MODELS: dict[str, Callable[[Any], list[Any]]] = {
@@ -1103,14 +1094,7 @@ def test_recurrent_models_of_keras(name: str, rng: np.random.Generator, keras3: 
         X[row, slice(row, None) if row % 2 else slice(row + 1)] = -1
     net = keras3.Sequential([keras3.layers.Input((6, 2)), *MODELS[name](keras3.layers)])
     net.set_weights([rng.uniform(-0.9, 0.9, w.shape) for w in net.get_weights()])
-    expected = keras3.ops.convert_to_numpy(net(X))
-    net.save(tmp_path / "m.keras")
-    net.save_weights(tmp_path / "m.weights.h5")
-    model = nn.load(tmp_path / "m.keras")
-    np.testing.assert_allclose(model.predict(X), expected, rtol=1e-4, atol=1e-6)
-    for source in (tmp_path / "m.keras", tmp_path / "m.weights.h5", {v.path: v.numpy() for v in net.variables}):
-        model.initialize(7)
-        np.testing.assert_allclose(nn.load(source, into=model).predict(X), expected, rtol=1e-4, atol=1e-6)
+    assert_read(keras3, net, X, tmp_path)
 
 
 def test_a_functional_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import functools
 import math
 import re
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from nncore import initializers
 from nncore._messages import shown
 from nncore._utils.arrays import overwrite, read_only, returned
-from nncore._utils.fields import Configured, Fixed, Maybe, Name, number, plain
+from nncore._utils.fields import Configured, Fixed, Maybe, Name, keywords, number, plain
 from nncore._utils.files import is_own
 from nncore.program.ops import Signal
 from nncore.program.tape import Tape
@@ -318,3 +318,19 @@ def copy_unbound(layers: Iterable[Layer], memo: dict[int, Any]) -> list[Layer]:
 @functools.cache
 def _snake_case(name: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z][a-z0-9])", "_", name).lower()
+
+
+def inner_layer(name: str, layer: Any, classes: Sequence[type[Layer]], wanted: str) -> Any:
+    """The layer within another one, or one made from its configuration, as a file has it.
+
+    Of one of these classes itself: the methods of a subclass would not be used.
+    """
+    if isinstance(layer, Mapping):
+        arguments, known = keywords(name, layer), {cls.__name__: cls for cls in classes}
+        kind = arguments.pop("class", classes[0].__name__ if len(classes) == 1 else None)
+        if not isinstance(kind, str) or kind not in known:
+            raise TypeError(f"{name} must be {wanted}, got one of class {shown(kind)}")
+        layer = known[kind](**arguments)
+    if type(layer) not in classes:
+        raise TypeError(f"{name} must be {wanted}, got {shown(layer)}")
+    return layer

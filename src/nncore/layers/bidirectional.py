@@ -9,29 +9,21 @@ from dataclasses import replace
 from typing import Any
 
 from nncore._messages import shown
-from nncore._utils.fields import Choice, Converted, keywords
-from nncore.layers.base import Layer
+from nncore._utils.fields import Choice, Converted
+from nncore.layers.base import Layer, inner_layer
 from nncore.layers.recurrent import GRU, Recurrent, SimpleRNN
 from nncore.program.ops import Pass, Signal
 from nncore.program.tape import TangentTape, Tape
 
 __all__ = ["Bidirectional"]
 
-CELLS = {cell.__name__: cell for cell in (SimpleRNN, GRU)}
+CELLS = [SimpleRNN, GRU]
 DIRECTIONS = "forward", "backward"
 FACTOR = {"sum": 1.0, "mean": 0.5}
 
 
 def _recurrent(name: str, layer: Any) -> Recurrent:
-    if isinstance(layer, Mapping):  # from a file
-        arguments = keywords(name, layer)
-        kind = arguments.pop("class", None)
-        if not isinstance(kind, str) or kind not in CELLS:
-            raise TypeError(f"{name} must be a SimpleRNN or GRU, got one of class {shown(kind)}")
-        layer = CELLS[kind](**arguments)
-    if type(layer) not in CELLS.values():  # the methods of a subclass would not be used
-        raise TypeError(f"{name} must be a SimpleRNN or GRU, got {shown(layer)}")
-    return layer
+    return inner_layer(name, layer, CELLS, "a SimpleRNN or GRU")
 
 
 class Bidirectional(Layer):

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from nncore._kernels.program import MOST_PANEL
-from nncore._messages import shown
-from nncore._utils.fields import Converted, keywords
-from nncore.layers.base import Array, Layer
+from nncore._utils.fields import Converted
+from nncore.layers.base import Array, Layer, inner_layer
 from nncore.layers.bfloat16 import products_of
 from nncore.layers.dense import Dense
 from nncore.layers.products import Products, Tiles
@@ -23,15 +22,7 @@ __all__ = ["WeightNorm"]
 
 
 def _dense(name: str, layer: Any) -> Dense:
-    if isinstance(layer, Mapping):  # from a file
-        arguments = keywords(name, layer)
-        kind = arguments.pop("class", "Dense")
-        if not isinstance(kind, str) or kind != "Dense":
-            raise TypeError(f"{name} must be a Dense layer, got one of class {shown(kind)}")
-        layer = Dense(**arguments)
-    if type(layer) is not Dense:  # the methods of a subclass would not be used
-        raise TypeError(f"{name} must be a Dense layer, whose weights are normalized, got {shown(layer)}")
-    return layer
+    return inner_layer(name, layer, [Dense], "a Dense layer, whose weights are normalized")
 
 
 class WeightNorm(Layer):

@@ -12,6 +12,7 @@ import numpy as np
 from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import Array, returned
+from nncore._utils.each import Each
 from nncore._utils.hints import warn
 from nncore.initializers import Zeros
 from nncore.layers import Layer, Masking
@@ -93,7 +94,7 @@ def check_sequences(layers: Sequence[Layer], dtype: np.dtype[Any], compute_dtype
     for layer in layers:
         if isinstance(layer, Masking):
             masking = layer
-            if np.abs(getattr(layer.value, "values", layer.value)).max() > largest:  # those of an Each
+            if np.abs(layer.value.values if isinstance(layer.value, Each) else layer.value).max() > largest:
                 raise ValueError(f"value of {layer.name} must be finite in {compute_dtype}, got {shown(layer.value)}")
         elif masking and not layer.takes_mask:
             raise ValueError(

@@ -14,7 +14,7 @@ static double NAME(path_sum)(const real *restrict w, const double *restrict z_be
 /* gamma_j = d z_j of one unit; 1 if one is too large, instead of which the largest number is stored.  The step g / gamma, which
  * may well be an ordinary one, would count as 0. */
 static int NAME(path_gamma)(real *restrict gamma, double d, const double *restrict z_before, int64_t n) {
-    const double most = sizeof(real) == sizeof(float) ? FLT_MAX : DBL_MAX;
+    const double most = REAL_IS_FLOAT ? FLT_MAX : DBL_MAX;
     int large = 0;
     for (int64_t j = 0; j < n; j++) {
         const double sum = d * z_before[j];
@@ -25,7 +25,6 @@ static int NAME(path_gamma)(real *restrict gamma, double d, const double *restri
 }
 
 /* d_before_j += d w_j^2 */
-
 static void NAME(add_paths)(double *restrict d_before, const real *restrict w, double d, int64_t n) {
     for (int64_t j = 0; j < n; j++) d_before[j] += d * ((double)w[j] * w[j]);
 }
