@@ -302,6 +302,17 @@ def test_class_weights_of_one_hot_rows(low: int) -> None:
     assert not np.array_equal(train(rows, class_weight="balanced"), train(rows))
 
 
+def test_balanced_classes_by_weights() -> None:
+    """By scikit-learn's rule W / (k W_c): an example of weight 2 counts as two, one of weight 0 not at all."""
+    y = np.repeat([0, 1], [30, 10])
+    weights = np.where(y == 0, np.arange(40) % 3, 2.0)
+    balanced, twin = (nn.Trainer(model(), "softmax_cross_entropy", "sgd") for _ in range(2))
+    balanced.fit(X, y, epochs=2, verbose=0, sample_weight=weights, class_weight="balanced")
+    total = np.bincount(y, weights)
+    twin.fit(X, y, epochs=2, verbose=0, sample_weight=weights * (total.sum() / (2 * total))[y])
+    assert np.array_equal(balanced.model.parameters, twin.model.parameters)
+
+
 @pytest.mark.parametrize(
     "rows", [[[1, -1], [1, 1]], [[-1, -1], [1, -1]], [[1, 0], [1, -1]], [[1, 0.5], [0, 1]], [[1, 2], [2, 1]]]
 )

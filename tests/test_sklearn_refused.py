@@ -455,6 +455,34 @@ def test_a_batch_without_a_class_that_has_a_weight() -> None:
     assert np.array_equal(estimator.model_.parameters, twin.model_.parameters)
 
 
+@pytest.mark.parametrize(
+    "estimator",
+    [ESTIMATORS["MLPClassifier"], ESTIMATORS["RealMLPClassifier"], SGDClassifier("log_loss", max_iter=3, random_state=0)],
+    ids=["MLPClassifier", "RealMLPClassifier", "SGDClassifier"],
+)
+def test_balanced_classes_by_weights(estimator: Any) -> None:
+    """Examples count by their weights: those of weight 0 not at all."""
+    weights = np.where(THREE == 2, 0.25, np.arange(60) % 3)
+    total = np.bincount(THREE, weights)
+    by_hand = dict(enumerate(total.sum() / (3 * total)))
+    balanced, twin = (
+        clone(estimator).set_params(class_weight=given).fit(X, THREE, sample_weight=weights) for given in ("balanced", by_hand)
+    )
+    assert np.array_equal(balanced.predict_proba(X), twin.predict_proba(X))
+
+
+def test_balanced_labels_by_weights() -> None:
+    """Of several labels: the product of the weights of each."""
+    weights = np.arange(60) % 3
+    factors = np.ones(60)
+    for column in MANY.T:
+        total = np.bincount(column, weights)
+        factors *= (total.sum() / (2 * total))[column]
+    balanced = clone(ESTIMATORS["MLPClassifier"]).set_params(class_weight="balanced").fit(X, MANY, sample_weight=weights)
+    twin = clone(ESTIMATORS["MLPClassifier"]).fit(X, MANY, sample_weight=weights * factors)
+    assert np.allclose(balanced.predict_proba(X), twin.predict_proba(X), rtol=1e-6)
+
+
 @pytest.mark.parametrize("cls", [MLPClassifier, RealMLPClassifier])
 @pytest.mark.parametrize(
     ("class_weight", "message"),

@@ -12,7 +12,7 @@ from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import number
 
-__all__ = ["check_sum", "class_labels", "class_weights", "example_weights", "summable_weights"]
+__all__ = ["balanced", "check_sum", "class_labels", "class_weights", "example_weights", "summable_weights"]
 
 Float64 = NDArray[np.float64]
 Int64 = NDArray[np.int64]
@@ -67,17 +67,18 @@ def class_labels(y: Any, argument: str) -> Int64:
     return array.astype(np.int64)
 
 
-def class_weights(class_weight: Any, labels: Int64, outputs: int) -> Float64:
+def class_weights(class_weight: Any, labels: Int64, outputs: int, weights: Float64 | None = None) -> Float64:
     """The weight of each example by its class.
 
     Parameters
     ----------
     class_weight : mapping of label to number, or "balanced"
-        Other labels have weight 1. "balanced": n / (k n_c) for a class with n_c of the n examples, k the number of classes that
-        occur, as in scikit-learn: each class has the same total weight, and the mean weight is 1.
+        Other labels have weight 1. "balanced": see `balanced`.
     labels : array (n,)
     outputs : int
         Of the network. With one output the labels are 0 and 1, or −1 and 1.
+    weights : array (n,), optional
+        Of the examples, where "balanced" counts them.
 
     Examples
     --------
@@ -87,20 +88,48 @@ def class_weights(class_weight: Any, labels: Int64, outputs: int) -> Float64:
     array([1., 1., 1., 5.])
     """
     if isinstance(class_weight, str) and class_weight == "balanced":
-        _, code, count = np.unique(labels, return_inverse=True, return_counts=True)
-        return len(labels) / (len(count) * count.astype(np.float64))[code]
+        classes, codes = np.unique(labels, return_inverse=True)
+        return balanced(codes, len(classes), weights)[codes]
     if not isinstance(class_weight, Mapping):
         meant = "; dict(enumerate(weights)) makes one" if isinstance(class_weight, (list, tuple, np.ndarray)) else ""
         raise ValueError(f"class_weight must be a mapping of labels to numbers or 'balanced', got {shown(class_weight)}{meant}")
     names = _names(labels, outputs)
-    weights = np.ones(len(labels))
+    by_label = np.ones(len(labels))
     for name, value in class_weight.items():
         if isinstance(name, (bool, np.bool_)) or not isinstance(name, (int, np.integer)) or name not in names:
             raise ValueError(f"class_weight must have labels from {min(names)} to {max(names)} as its keys, got {shown(name)}")
-        weights[labels == name] = number(f"class_weight[{name}]", value, 0.0)
-    if not weights.any():
+        by_label[labels == name] = number(f"class_weight[{name}]", value, 0.0)
+    if not by_label.any():
         raise ValueError("class_weight must leave an example with a positive weight, got zeros only")
-    return weights
+    return by_label
+
+
+def balanced(codes: Int64, classes: int, weights: Float64 | None) -> Float64:
+    """The weights W / (k W_c) of classes, (classes,): each class has the same total weight, and that of all stays W.
+
+    W_c is the sum of the weights wᵢ of the examples of class c (without weights their number), W that of all, and k the number
+    of classes with W_c > 0; the others, which weigh nothing, get 1. As in scikit-learn, an example of weight 2 counts as two,
+    one of weight 0 not at all.
+
+    Parameters
+    ----------
+    codes : array (n,)
+        The classes of the examples, from 0 to ``classes`` − 1.
+    classes : int
+    weights : array (n,), optional
+
+    Examples
+    --------
+    >>> balanced(np.array([0, 0, 0, 1]), 2, None)
+    array([0.66666667, 2.        ])
+    >>> balanced(np.array([0, 0, 0, 1]), 2, np.array([1.0, 0.0, 0.0, 1.0]))
+    array([1., 1.])
+    """
+    totals = np.bincount(codes, weights, minlength=classes).astype(np.float64)
+    found = totals > 0
+    by_class = np.ones(classes)
+    by_class[found] = totals.sum() / (found.sum() * totals[found])
+    return by_class
 
 
 def _names(labels: Int64, outputs: int) -> set[int]:

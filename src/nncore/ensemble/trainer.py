@@ -379,7 +379,8 @@ def _balanced(data: FitData, rows: Int64) -> Array:
     """The weights (rows of the data,) of examples with balanced classes among these."""
     assert data.labels is not None
     factors = np.zeros(len(data.train))
-    factors[rows] = class_weights("balanced", data.labels[rows], 0)
+    given = None if data.measured.weights is None else data.measured.of_examples(data.measured.weights)[rows]
+    factors[rows] = class_weights("balanced", data.labels[rows], 0, given)
     weighted = data.measured.weighted(factors).weights
     assert weighted is not None
     return weighted

@@ -41,7 +41,8 @@ class MLPClassifier(Classifier, BaseMLP):
         Minimized. "log_loss" is the cross-entropy after a softmax, or after sigmoids for two classes or several labels. Other
         losses of nncore see probabilities, "hinge" sees margins.
     class_weight : dict or "balanced", optional
-        Weights of the classes; they multiply ``sample_weight``.
+        Weights of the classes; they multiply ``sample_weight``. "balanced" gives every class the same total weight: an example
+        of weight 2 counts as two.
     {new_parameters}
 
     Attributes

@@ -255,7 +255,8 @@ class RealMLPClassifier(Classifier, BaseRealMLP):
     label_smoothing : float, default 0.1
         Better for accuracy; 0 is better where probabilities count (log-loss, area under the curve).
     class_weight : dict or "balanced", optional
-        Weights of the classes; they multiply ``sample_weight``.
+        Weights of the classes; they multiply ``sample_weight``. "balanced" gives every class the same total weight: an example
+        of weight 2 counts as two.
     monitor : {"score", "loss"}, default "score"
         What the best epoch is best in: the accuracy on the validation data, or their loss.
     {training}

@@ -362,7 +362,8 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
         {rates} with loss="hinge".
     {schedule}
     class_weight : dict or "balanced", optional
-        Weights of the classes; they multiply ``sample_weight``.
+        Weights of the classes; they multiply ``sample_weight``. "balanced" gives every class the same total weight: an example
+        of weight 2 counts as two.
     {last}
 
     Attributes
@@ -444,8 +445,9 @@ class SGDClassifier(ClassifierMixin, BaseSGD):
     def _fit(self, X: Any, y: Any, sample_weight: Any, start: Weights, epochs: int, t: float) -> None:
         codes = self._codes(y)
         weights = np.ones(len(codes)) if sample_weight is None else summable_weights(sample_weight, len(codes), "sample_weight")
-        by_class = weights_of_classes(self.class_weight, self.classes_, y)
-        product = weighted_by_class(self.class_weight, by_class[codes], None if sample_weight is None else weights)
+        given = None if sample_weight is None else weights
+        by_class = weights_of_classes(self.class_weight, self.classes_, codes, given)
+        product = weighted_by_class(self.class_weight, by_class[codes], given)
         outputs = len(start.coef)
         kind = "log_loss" if self.loss == "softmax" and outputs == 1 else self.loss
         if outputs == 1:

@@ -9,14 +9,14 @@ import numpy as np
 from scipy.special import expit, softmax
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import column_or_1d
-from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import choice, number
-from nncore.data.example_weights import check_sum
+from nncore.data.example_weights import balanced, check_sum
 from nncore.losses import Hinge, Loss
 from nncore.sklearn.estimator import Array, Examples
 
@@ -40,13 +40,13 @@ def check_labels(y: Any) -> bool:
     return bool(kind == "multilabel-indicator")
 
 
-def weights_of_classes(class_weight: Any, classes: Array, y: Any) -> Array:
-    """The weight of each class, (classes,): of a mapping, "balanced" or None. ``y`` are labels (n,)."""
+def weights_of_classes(class_weight: Any, classes: Array, codes: Array, weights: Array | None) -> Array:
+    """The weight of each class, (classes,): of a mapping, "balanced" or None. ``codes`` (n,): the classes of the examples."""
+    if class_weight is None:
+        return np.ones(len(classes))
     if not isinstance(class_weight, Mapping):
-        if class_weight is not None:
-            choice("class_weight", class_weight, ("balanced",))
-        balanced: Array = compute_class_weight(class_weight, classes=classes, y=y).astype(np.float64)
-        return balanced
+        choice("class_weight", class_weight, ("balanced",))
+        return balanced(codes, len(classes), weights)
     given = {label: number(f"class_weight[{shown(label)}]", weight, 0) for label, weight in class_weight.items()}
     known = classes.tolist()
     unknown = [label for label in given if label not in known]
@@ -112,16 +112,19 @@ class Classifier(ClassifierMixin):
     def _example_weights(self, targets: Array, weights: Array | None) -> Array | None:
         if self.class_weight is None:
             return weights
-        by_class = self._weights_by_class(targets)
+        by_class = self._weights_by_class(targets, weights)
         if not (np.isfinite(by_class) & (by_class >= 0)).all():
             raise ValueError(f"class_weight must have finite numbers of at least 0, got {self.class_weight}")
         return weighted_by_class(self.class_weight, by_class, weights)
 
-    def _weights_by_class(self, targets: Array) -> Array:
-        if self._several:
-            by_labels: Array = compute_sample_weight(self.class_weight, targets)
-            return by_labels
-        return weights_of_classes(self.class_weight, self.classes_, self.classes_[targets])[targets]
+    def _weights_by_class(self, targets: Array, weights: Array | None) -> Array:
+        if not self._several:
+            return weights_of_classes(self.class_weight, self.classes_, targets, weights)[targets]
+        if isinstance(self.class_weight, str):
+            choice("class_weight", self.class_weight, ("balanced",))
+            return np.prod([balanced(column, 2, weights)[column] for column in targets.T.astype(np.int64)], axis=0)
+        by_labels: Array = compute_sample_weight(self.class_weight, targets)
+        return by_labels
 
     # --- predictions
 

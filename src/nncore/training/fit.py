@@ -72,7 +72,8 @@ def fit_data(
         train, validation = train.take(kept), train.take(held_back)
     weighted = train
     if class_weight is not None and labels is not None:
-        weighted = train.weighted(class_weights(class_weight, labels, trainer._width))
+        given = None if train.weights is None else train.of_examples(train.weights)
+        weighted = train.weighted(class_weights(class_weight, labels, trainer._width, given))
         assert weighted.weights is not None
         if not (np.isfinite(weighted.weights).all() and np.any(weighted.of_examples(weighted.weights))):
             raise ValueError(

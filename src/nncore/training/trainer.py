@@ -170,7 +170,8 @@ class Trainer(BaseTrainer):
             is a step along a gradient of 0: penalties, weight decay and momentum still act.
         class_weight : mapping of label to number, or "balanced", optional
             Weights by class, in training only; they multiply ``sample_weight``. Labels that are left out have weight 1;
-            "balanced" is n / (k n_c) for a class with n_c of the n examples of k classes, as in scikit-learn.
+            "balanced" is W / (k W_c) for a class whose examples have a total weight of W_c (without ``sample_weight``: their
+            number) of the W of all k classes, as in scikit-learn.
         validation_data : (X, y) or (X, y, sample_weight), optional
             Evaluated after every epoch: columns ``val_loss`` and so on.
         validation_split : float
