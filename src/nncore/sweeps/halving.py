@@ -18,8 +18,8 @@ class SuccessiveHalving(Value):
     each rung is at least one epoch longer than the one before: rₖ₊₁ = max(η rₖ, round(rₖ) + 1). At the end of a rung the best
     1/η of its candidates, at least one, go on from where they are; the others are halted. A run that goes on has the bits of
     one that was never stopped. All runs of a rung are waited for, so that the result depends neither on the number of threads
-    nor on their speed. Of several seeds and folds the median of the candidate's runs decides. Runs are compared by their best epoch so
-    far. One that diverged or raised cannot go on, and counts as the worst of its rung.
+    nor on their speed. Of several seeds and folds the median of the candidate's runs decides, each by its best epoch so far. A
+    run that diverged or raised cannot go on, and counts as the worst of its rung.
 
     Parameters
     ----------
