@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attack import pool
 
-SUBJECTS = ("files", "calls", "models", "threads", "resume")
+SUBJECTS = ("files", "calls", "models", "threads", "resume", "together")
 sys.path.append(str(Path(__file__).parents[1] / "tests"))  # models are drawn with its helpers
 
 

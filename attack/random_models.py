@@ -78,7 +78,9 @@ def draw(
     layers = _layers(rng, kind, _shape(X), large) + [before_output] * bool(before_output)
     layers += [nn.Dense(outputs), *([last()] if last else [])]
     precision, model_seed = str(rng.choice(["float32", "float64"])), int(rng.integers(100))
-    model = nn.Sequential(layers, _shape(X), dtype=dtype or precision, seed=model_seed)
+    dtype = dtype or precision
+    compute = _perhaps(rng, 0.15, lambda: "bfloat16") if dtype == "float32" else None
+    model = nn.Sequential(layers, _shape(X), dtype=dtype, compute_dtype=compute, seed=model_seed)
     y = _targets(rng, loss.name, rows, model.output_shape[-1])
     _add_scalers(rng, model, X, y, loss.name)
     trainer = _trainer(rng, model, loss, y)

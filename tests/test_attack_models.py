@@ -10,7 +10,7 @@ import pytest
 from helpers.configuration import named
 
 import nncore as nn
-from attack import models, pool, random_arguments, random_models, threads, twin
+from attack import models, pool, random_arguments, random_models, threads, together, twin
 from attack.bits import bits_of
 from nncore import callbacks, layers, losses, optimizers, samplers, schedules, second_order
 from nncore._kernels import program
@@ -171,3 +171,22 @@ def test_the_cases_of_threads_run_in_a_process_started_afresh() -> None:
     outcomes = [threads.case(np.random.default_rng(seed)) for seed in range(2)]
     assert all(outcome.split(",")[0] in ("trained", "refused", "diverged", "singular") for outcome in outcomes)
     threads.stop()
+
+
+# ---- ensembles
+
+
+@pytest.mark.parametrize("number", range(30))
+def test_a_random_ensemble(number: int) -> None:
+    pool.once(together.case, 0, number)
+
+
+def test_members_with_other_bits_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    make = together._trainer
+
+    def other_seed(setup: random_models.Setup, model: Any, seed: int, parts: Any) -> Any:
+        return make(setup, model, seed + isinstance(model, nn.Ensemble), parts)
+
+    monkeypatch.setattr(together, "_trainer", other_seed)
+    with pytest.raises(AssertionError):
+        check_all(range(12), lambda number: together.case(np.random.default_rng(number)))

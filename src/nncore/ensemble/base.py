@@ -52,10 +52,12 @@ class BaseEnsembleTrainer(Sealed):
         if not isinstance(model, Ensemble):
             raise TypeError(f"model must be an Ensemble, got {shown(model)}")
         self.model, self.seed, self.interrupted = model, seed, False
-        self._parts = {
+        parts = {
             "loss": loss, "optimizer": optimizer, "regularizer": regularizer, "clip": clip, "constraint": constraint,
             "lr_factors": lr_factors, "decay_factors": decay_factors, "metrics": metrics,
         }  # fmt: skip
+        # Read-only mappings, as those of a trainer, cannot be copied.
+        self._parts = {name: dict(part) if isinstance(part, Mapping) else part for name, part in parts.items()}
         self.history = EnsembleHistory(len(model))
         self._claim = _kernels.Claim(TRAINING)
         self._optimizers: list[GradientOptimizer] = []
