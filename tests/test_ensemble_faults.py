@@ -479,3 +479,18 @@ def test_names_of_columns_are_those_of_all_members() -> None:
         for call in (*calls, lambda X, y, t=trainer: t.fit(X, y, verbose=0), lambda X, y, e=ensemble: e.predict(X)):
             with pytest.raises(ValueError, match="Expected 'a' as column 0, got 'd'"):
                 call(frame[list("dcba")], Y)
+
+
+def test_factors_and_constraints_of_another_trainer() -> None:
+    """They are read-only mappings there."""
+    model = nn.Sequential([nn.Dense(3)], input_shape=6)
+    parts: dict[str, Any] = {"lr_factors": {"dense_1": 0.5}, "decay_factors": {}, "constraint": {"dense_1": nn.MaxNorm(1.0)}}
+    one = nn.Trainer(model, "softmax_cross_entropy", **parts)
+    together = nn.Trainer(
+        nn.Ensemble(model, 2), "softmax_cross_entropy",
+        lr_factors=one.lr_factors, decay_factors=one.decay_factors, constraint=one.constraint,
+    )  # fmt: skip
+    twin = nn.Trainer(nn.Ensemble(model, 2), "softmax_cross_entropy", **parts)
+    for trainer in (together, twin):
+        trainer.fit(X, Y, verbose=0)
+    assert np.array_equal(together.model[1].parameters, twin.model[1].parameters)
