@@ -483,7 +483,7 @@ def test_names_of_columns_are_those_of_all_members() -> None:
 
 def test_factors_and_constraints_of_another_trainer() -> None:
     """They are read-only mappings there."""
-    model = nn.Sequential([nn.Dense(3)], input_shape=6)
+    model = nn.Sequential([nn.Dense(3)], input_shape=4)
     parts: dict[str, Any] = {"lr_factors": {"dense_1": 0.5}, "decay_factors": {}, "constraint": {"dense_1": nn.MaxNorm(1.0)}}
     one = nn.Trainer(model, "softmax_cross_entropy", **parts)
     together = nn.Trainer(
