@@ -81,8 +81,8 @@ class Sampler(Value):
 
     def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
         """The orders of several epochs after the first ``done``, (epochs, count); None means 0, 1, 2, … in each."""
-        rows = [self.order(examples, epoch) for epoch in range(done + 1, done + 1 + epochs)]
-        return _table(rows, self, examples.count, epochs)
+        each = range(done + 1, done + 1 + epochs)  # whose orders are copied one by one: they may all be the same array
+        return np.concatenate([_table([self.order(examples, epoch)], self, examples.count, 1) for epoch in each])
 
     def factors(self, examples: Examples) -> Float64:
         """The factor (count,) on the loss of each example, for a sampler that ``reweights``."""
