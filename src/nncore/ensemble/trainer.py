@@ -207,7 +207,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         ]
         about = [Examples(len(sets[0]), self.seed + member, mine) for member, mine in zip(numbers, labels, strict=True)]
         for place, (sampler, examples_of) in enumerate(zip(samplers, about, strict=True)):
-            sampler.check(examples_of)
+            sampler.check(examples_of.read_only())
             if sampler.uses_losses:
                 seen = sets[place] if weights is None else replace(sets[place], weights=weights[place])
                 examples_of.losses = self._losses(kind, numbers[place], seen)

@@ -1,4 +1,4 @@
-"""A user's function may return the same array each time, with other numbers in it: what it returned before stays."""
+"""A user's function may return the same array each time, with other numbers in it, and change the arrays that it gets."""
 
 from __future__ import annotations
 
@@ -131,3 +131,81 @@ FUNCTIONS: dict[str, Any] = {
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_same_array_each_time(name: str) -> None:
     assert np.array_equal(FUNCTIONS[name](Returns(True)), FUNCTIONS[name](Returns(False)))
+
+
+class Bowl:
+    """½ θᵀHθ, all methods of which may write to their arguments."""
+
+    H = np.array([[3.0, 1.0], [1.0, 2.0]])
+
+    def __init__(self, spoils: bool) -> None:
+        self.spoils = spoils
+
+    def spoil(self, *arrays: Array) -> None:
+        for array in arrays if self.spoils else ():
+            array += 0.1
+
+    def value_and_gradient(self, theta: Array) -> tuple[float, Array]:
+        result = 0.5 * theta @ self.H @ theta, self.H @ theta
+        self.spoil(theta)
+        return result
+
+
+class WithHessian(Bowl):
+    def hessian(self, theta: Array) -> Array:
+        self.spoil(theta)
+        return self.H
+
+
+class WithProducts(Bowl):
+    def hessian_product(self, theta: Array, v: Array) -> Array:
+        product = self.H @ v
+        self.spoil(theta, v)
+        return product
+
+
+class WithGaussNewton(Bowl):
+    def gauss_newton(self, theta: Array) -> Array:
+        self.spoil(theta)
+        return self.H
+
+
+class WithJacobian(Bowl):
+    def residuals_and_jacobian(self, theta: Array) -> tuple[Array, Array]:
+        J = np.linalg.cholesky(self.H).T
+        residuals = J @ theta
+        self.spoil(theta)
+        return residuals, J
+
+
+@pytest.mark.parametrize(("f", "optimizer"), [
+    (WithHessian, second_order.AdaptiveDampedNewton()), (WithProducts, second_order.TruncatedNewton()),
+    (WithProducts, second_order.ScipyMinimize("trust-ncg")), (WithProducts, second_order.DampedNewton()),
+    (WithGaussNewton, second_order.LevenbergMarquardt()), (WithJacobian, second_order.LevenbergMarquardt()),
+])  # fmt: skip
+def test_an_objective_that_writes_to_its_arguments(f: Any, optimizer: Any) -> None:
+    spoilt, expected = (optimizer.minimize(f(spoils), [1.0, -2.0], 5).theta for spoils in (True, False))
+    assert np.array_equal(spoilt, expected)
+
+
+@pytest.mark.parametrize("method", ["order", "factors"])
+@pytest.mark.parametrize("array", ["labels", "losses"])
+@pytest.mark.parametrize("members", [0, 2])
+def test_a_sampler_only_reads_what_training_goes_on_with(method: str, array: str, members: int) -> None:
+    class Own(Sampler):
+        uses_labels = uses_losses = reweights = True
+
+        def order(self, examples: Examples, epoch: int) -> Array:
+            if method == "order":
+                getattr(examples, array).sort()
+            return np.arange(examples.count)
+
+        def factors(self, examples: Examples) -> Array:
+            if method == "factors":
+                getattr(examples, array).sort()
+            return np.ones(examples.count)
+
+    network = nn.Sequential([nn.Dense(2)], 3)
+    trainer = nn.Trainer(nn.Ensemble(network, members) if members else network, "softmax_cross_entropy", "sgd")
+    with pytest.raises(ValueError, match="read-only"):
+        trainer.fit(X, (Y[:, 0] > 0).astype(int), verbose=0, sampler=Own())
