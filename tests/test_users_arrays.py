@@ -209,3 +209,16 @@ def test_a_sampler_only_reads_what_training_goes_on_with(method: str, array: str
     trainer = nn.Trainer(nn.Ensemble(network, members) if members else network, "softmax_cross_entropy", "sgd")
     with pytest.raises(ValueError, match="read-only"):
         trainer.fit(X, (Y[:, 0] > 0).astype(int), verbose=0, sampler=Own())
+
+
+@pytest.mark.parametrize("members", [0, 2])
+def test_a_sampler_only_reads_the_rows_that_are_trained_on(members: int) -> None:
+    class Own(nn.samplers.Shuffled):
+        def take(self, chosen: Array, count: int) -> Sampler:
+            chosen *= 2
+            return self
+
+    network = nn.Sequential([nn.Dense(1)], 3)
+    trainer = nn.Trainer(nn.Ensemble(network, members) if members else network, "squared_error", "sgd")
+    with pytest.raises(ValueError, match="read-only"):
+        trainer.fit(X, Y, verbose=0, sampler=Own(), **({"subsets": nn.Bags()} if members else {"validation_split": 0.2}))

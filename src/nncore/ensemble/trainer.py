@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nncore import _kernels, samplers
 from nncore._messages import shown
-from nncore._utils.arrays import Array
+from nncore._utils.arrays import Array, read_only
 from nncore._utils.each import for_member, of_member
 from nncore._utils.fields import choice, count, flag, number
 from nncore._utils.files import Source, Target
@@ -197,7 +197,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         labels = [None if data.labels is None else data.labels[rows] for rows in own]
         samplers = [for_member(data.sampler, member, len(self.model)) for member in numbers]
         if given is not None:
-            samplers = [sampler.take(rows, len(train)) for sampler, rows in zip(samplers, own, strict=True)]
+            samplers = [sampler.take(read_only(rows), len(train)) for sampler, rows in zip(samplers, own, strict=True)]
         sets = [train if given is None else train.take(rows) for rows in own]
         if given is not None:
             _check_weights(numbers, sets)
