@@ -29,7 +29,7 @@ __all__ = [
 
 @dataclass
 class Examples:
-    """Information about the examples that a sampler may use.
+    """Information about the examples that a sampler may use. Its arrays can only be read.
 
     Attributes
     ----------
