@@ -17,13 +17,13 @@ STEEPEST = 1e6  # a kink changes the slope by less than this factor; larger chan
 SCALES = 12  # number of distances at which a kink is looked for, each 8 times the previous one
 
 
-def armijo(f: Evaluated, point: Point, direction: Array, step: float = 1.0) -> tuple[Point, float] | None:
-    """The first of the steps t = step, step/2, step/4, … with f(θ + tp) ≤ f(θ) + c₁ t gᵀp, c₁ = 10⁻⁴ (Armijo 1966).
+def armijo(f: Evaluated, point: Point, direction: Array, shortest: float = 1.0) -> tuple[Point, float] | None:
+    """The first of the steps t = 1, ½, ¼, …, shortest · 2⁻³⁹ with f(θ + tp) ≤ f(θ) + c₁ t gᵀp, c₁ = 10⁻⁴ (Armijo 1966).
 
     None if no step exists: at the limit of precision, or if p is not a descent direction.
     """
-    slope = float(point.gradient @ direction)
-    for _ in range(HALVINGS):
+    slope, step = float(point.gradient @ direction), 1.0
+    while step > shortest * 2.0**-HALVINGS:
         new = f.at(point.theta + step * direction)
         if new.finite and new.value <= point.value + C1 * step * slope and new.value < point.value:
             return new, step
@@ -36,7 +36,7 @@ def strong_wolfe(
 ) -> tuple[Point, float] | None:
     """A step t with f(θ + tp) ≤ f(θ) + c₁ t gᵀp and |g(θ + tp)ᵀp| ≤ c₂|gᵀp|, by `scipy.optimize.line_search`.
 
-    (Nocedal & Wright 2006, algorithms 3.5 and 3.6.) If SciPy finds none, `armijo` is used, from the same first t.
+    (Nocedal & Wright 2006, algorithms 3.5 and 3.6.) If SciPy finds none, `armijo` is used, down to 2⁻³⁹ of SciPy's first t.
 
     Parameters
     ----------
