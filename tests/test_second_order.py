@@ -684,3 +684,12 @@ def test_resume_without_a_state_begins_with_one(name: str) -> None:
     assert np.array_equal(resumed.minimize(f, [3.1, 0.6], steps=3, resume=True).theta, walk.theta)
     with pytest.raises(ValueError, match=r"theta must have 2 numbers as the optimizer's state, got 3"):
         resumed.minimize(lambda x: (x @ x, 2 * x), [1.0, 1.0, 1.0], steps=3, resume=True)
+
+
+@pytest.mark.parametrize("make", [BFGS, LBFGS, NonlinearCG])
+def test_a_loss_far_from_the_scale_of_its_parameters(make: Any) -> None:
+    X = np.random.default_rng(0).normal(size=(100, 3)) * 1e7  # raw data, and so weights of about 1e-7
+    model = nn.Sequential([nn.Dense(1, bias=False, weight_init="zeros")], 3, dtype="float64")
+    trainer = nn.Trainer(model, "squared_error", make())
+    trainer.fit(X, X @ [1e-7, 2e-7, -1e-7], epochs=30, verbose=0)
+    assert np.allclose(model["dense_1"].weight, [[1e-7, 2e-7, -1e-7]], rtol=1e-6, atol=0)

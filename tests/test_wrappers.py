@@ -445,6 +445,16 @@ def test_refusals(make_: Any, error: type[Exception], message: str) -> None:
         make_()
 
 
+def test_what_wrappers_do_beside_a_step_that_is_not_finite() -> None:
+    theta, opt = np.array([4.0, 4.0]), EMA(nn.WeightDecay(nn.SGD(lr=0.5), weight_decay=0.1), decay=0.5)
+    opt.step(theta, np.zeros(2))
+    with pytest.raises(nn.DivergenceError):
+        opt.step(theta, np.array([np.nan, 1.0]))
+    decayed = 4 * 0.95**2
+    assert theta.tolist() == pytest.approx([decayed, decayed - 0.5], rel=1e-14)
+    assert opt.state["average"].tolist() == pytest.approx([(3.8 + 2 * decayed) / 3, (3.8 + 2 * decayed - 1) / 3], rel=1e-14)
+
+
 def test_a_non_finite_average_is_skipped() -> None:
     theta, opt = np.array([1e308]), EMA(nn.SGD(lr=1.0), decay=0.3)
     opt.step(theta, np.zeros(1))

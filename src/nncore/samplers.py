@@ -7,7 +7,7 @@ number of the epoch, and for some samplers on the loss of each example when it w
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 
 from nncore import _kernels
 from nncore._messages import shown
+from nncore._utils.arrays import read_only
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import Converted, Number, Value, flag
 from nncore._utils.registry import classes
@@ -28,7 +29,7 @@ __all__ = [
 
 @dataclass
 class Examples:
-    """Information about the examples that a sampler may use.
+    """Information about the examples that a sampler may use. Its arrays can only be read.
 
     Attributes
     ----------
@@ -45,6 +46,11 @@ class Examples:
     seed: int
     labels: Int64 | None = None
     losses: Float64 | None = None
+
+    def read_only(self) -> Examples:
+        """The same with arrays that a sampler can only read, as training goes on with them."""
+        labels, losses = (None if array is None else read_only(array) for array in (self.labels, self.losses))
+        return replace(self, labels=labels, losses=losses)
 
 
 class Sampler(Value):
@@ -81,8 +87,8 @@ class Sampler(Value):
 
     def orders(self, examples: Examples, done: int, epochs: int) -> Int64 | None:
         """The orders of several epochs after the first ``done``, (epochs, count); None means 0, 1, 2, … in each."""
-        rows = [self.order(examples, epoch) for epoch in range(done + 1, done + 1 + epochs)]
-        return _table(rows, self, examples.count, epochs)
+        each = range(done + 1, done + 1 + epochs)  # whose orders are copied one by one: they may all be the same array
+        return np.concatenate([_table([self.order(examples, epoch)], self, examples.count, 1) for epoch in each])
 
     def factors(self, examples: Examples) -> Float64:
         """The factor (count,) on the loss of each example, for a sampler that ``reweights``."""
@@ -319,11 +325,16 @@ def get(sampler: Any, shuffle: Any = True) -> Sampler:
 def checked_orders(sampler: Sampler, examples: Examples, count: int, done: int, epochs: int) -> Int64 | None:
     """The result of ``sampler.orders``, checked and in the form that a program reads."""
     orders = sampler.orders
-    table = orders(examples, done, epochs)
+    table = orders(examples.read_only(), done, epochs)
     own = _calls(orders, Sampler.orders, Sequential.orders, Shuffled.orders)  # already checked, and a new table each time
     if table is None or (own and table.shape == (epochs, count)):
         return table
     return _table(table, sampler, count, epochs)
+
+
+def checked_factors(sampler: Sampler, examples: Examples) -> Float64:
+    """The result of ``sampler.factors``, checked."""
+    return example_weights(sampler.factors(examples.read_only()), examples.count, f"factors of {shown(sampler)}")
 
 
 def _calls(method: Any, *functions: Any) -> bool:

@@ -119,12 +119,15 @@ def check_masks(values: Any, argument: str) -> None:
 
 
 def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """The result of a user's function as an array of real numbers of this shape, in which -1 stands for any number."""
+    """The result of a user's function as an array of real numbers of this shape, in which -1 stands for any number.
+
+    A copy: the function may return the same array each time, with other numbers in it.
+    """
     size = str(shape).replace("-1", "k")
     wanted = f"{what} must return {f'an array of real numbers of shape {size}' if shape else 'a real number'}"
     check_masks(value, f"what {what} returns")
     try:
-        array = np.asarray(value)
+        array = np.array(value)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{wanted}: {error}") from None
     if array.dtype.kind not in "fiub":

@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from nncore import _kernels
 from nncore._utils.arrays import Array
-from nncore.data.example_weights import example_weights
 from nncore.ensemble.groups import Group, member_rows
 from nncore.losses import LOSSES, Levels
 from nncore.model import Sequential
 from nncore.optimizers import GradientOptimizer
 from nncore.program.lanes import Lanes, in_lanes
-from nncore.samplers import Examples, Sampler, Shuffled, checked_orders
+from nncore.samplers import Examples, Sampler, Shuffled, checked_factors, checked_orders
 from nncore.training.base import EVALUATION_ROWS, BaseTrainer
 from nncore.training.checkpoint import RESTORED
 from nncore.training.coming import ComingSteps
@@ -283,7 +282,7 @@ class Cohort:
         assert self.weights is not None
         for place in active:
             given = self.loops[0].data.weights if self.given is None else self.given[place]
-            factors = example_weights(self.samplers[place].factors(self.examples[place]), self.examples[place].count, "factors")
+            factors = checked_factors(self.samplers[place], self.examples[place])
             rows = slice(None) if self.chosen is None else self.chosen[place]
             self.weights[place] = 0
             self.weights[place][rows] = factors if given is None else factors * given[rows]
@@ -294,7 +293,7 @@ class Cohort:
             if steps == self.per_epoch:
                 examples, taken, values = self.examples[place], order[0], own[: order.shape[1]]
                 if self.weights is not None:
-                    factors = self.samplers[place].factors(examples)[taken]
+                    factors = checked_factors(self.samplers[place], examples)[taken]
                     taken, values = taken[factors > 0], values[factors > 0] / factors[factors > 0]
                 examples.losses[taken] = values
 

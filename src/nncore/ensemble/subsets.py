@@ -139,7 +139,7 @@ def member_rows(subsets: Any, members: int, examples: int) -> list[Int64] | None
 
 
 def _checked(subsets: Subsets, member: int, examples: int) -> Int64:
-    rows = np.asarray(subsets.rows(member, examples))
+    rows = np.array(subsets.rows(member, examples))  # a copy: those of all members may be the same array
     if rows.dtype == bool and rows.shape == (examples,):
         rows = np.flatnonzero(rows)
     if rows.ndim != 1 or not len(rows) or rows.dtype.kind not in "iu" or not 0 <= rows.min() <= rows.max() < examples:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nncore import _kernels, samplers
 from nncore._messages import shown
-from nncore._utils.arrays import Array
+from nncore._utils.arrays import Array, read_only
 from nncore._utils.each import for_member, of_member
 from nncore._utils.fields import choice, count, flag, number
 from nncore._utils.files import Source, Target
@@ -197,7 +197,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         labels = [None if data.labels is None else data.labels[rows] for rows in own]
         samplers = [for_member(data.sampler, member, len(self.model)) for member in numbers]
         if given is not None:
-            samplers = [sampler.take(rows, len(train)) for sampler, rows in zip(samplers, own, strict=True)]
+            samplers = [sampler.take(read_only(rows), len(train)) for sampler, rows in zip(samplers, own, strict=True)]
         sets = [train if given is None else train.take(rows) for rows in own]
         if given is not None:
             _check_weights(numbers, sets)
@@ -207,7 +207,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         ]
         about = [Examples(len(sets[0]), self.seed + member, mine) for member, mine in zip(numbers, labels, strict=True)]
         for place, (sampler, examples_of) in enumerate(zip(samplers, about, strict=True)):
-            sampler.check(examples_of)
+            sampler.check(examples_of.read_only())
             if sampler.uses_losses:
                 seen = sets[place] if weights is None else replace(sets[place], weights=weights[place])
                 examples_of.losses = self._losses(kind, numbers[place], seen)

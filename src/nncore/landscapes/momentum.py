@@ -171,7 +171,7 @@ def measured_rate(eigenvalues: ArrayLike, lr: float, momentum: float, steps: int
     The slope of log √(‖θₜ‖² + ‖θₜ₊₁‖²) over the second half of the steps, by least squares. Two successive θ, because
     one alone passes through 0 in a ripple. θ and v are multiplied by the same power of two every few steps, which
     changes no digit and lets the run continue indefinitely; so a rate above 1 can be measured too. A run that reaches the
-    minimum exactly has rate 0.
+    minimum exactly has rate 0, and so have all below 3·10⁻⁴, which come too near to it within those few steps.
 
     Parameters
     ----------

@@ -268,7 +268,8 @@ class GradientOptimizer(Optimizer):
 
         Both are 1-D, C-contiguous, and float32 or float64 alike. The first step creates the state. A parameter that the step,
         or a gradient that is not finite, would make infinite or NaN keeps its value, and so do its numbers in the state;
-        `DivergenceError` is then raised, and the step does not count.
+        `DivergenceError` is then raised, and the step does not count. What wrappers do before and after the step of their
+        optimizer is done for it as for the others: `WeightDecay` lets it decay, averages take it in.
         """
         steps, taken = self._hand_steps, 0
         if steps is not None and steps.known_at == assignments.number:

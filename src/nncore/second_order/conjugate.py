@@ -64,11 +64,12 @@ class NonlinearCG(FullBatchOptimizer):
         if not float(g @ d) < 0:
             d[...] = -g
         # first t: the first-order change equals that of the last step; in the first iteration the step length is at most 1
-        previous = self.numbers["previous_value"] if self.step_count else point.value + np.linalg.norm(g) / 2
-        found = strong_wolfe(f, point, d, c2=0.1, previous=float(previous))
+        for_length_one = point.value + float(np.linalg.norm(g)) / 2
+        previous = self.numbers["previous_value"] if self.step_count else for_length_one
+        found = strong_wolfe(f, point, d, c2=0.1, previous=previous)
         if found is None and not np.array_equal(d, -g):
             d[...] = -g
-            found = strong_wolfe(f, point, d, c2=0.1)
+            found = strong_wolfe(f, point, d, c2=0.1, previous=for_length_one)
         if found is None:
             self.stopped = why_no_step(f, point)
             return point, {}

@@ -17,13 +17,13 @@ STEEPEST = 1e6  # a kink changes the slope by less than this factor; larger chan
 SCALES = 12  # number of distances at which a kink is looked for, each 8 times the previous one
 
 
-def armijo(f: Evaluated, point: Point, direction: Array, step: float = 1.0) -> tuple[Point, float] | None:
-    """The first of the steps t = step, step/2, step/4, … with f(θ + tp) ≤ f(θ) + c₁ t gᵀp, c₁ = 10⁻⁴ (Armijo 1966).
+def armijo(f: Evaluated, point: Point, direction: Array, shortest: float = 1.0) -> tuple[Point, float] | None:
+    """The first of the steps t = 1, ½, ¼, …, shortest · 2⁻³⁹ with f(θ + tp) ≤ f(θ) + c₁ t gᵀp, c₁ = 10⁻⁴ (Armijo 1966).
 
     None if no step exists: at the limit of precision, or if p is not a descent direction.
     """
-    slope = float(point.gradient @ direction)
-    for _ in range(HALVINGS):
+    slope, step = float(point.gradient @ direction), 1.0
+    while step > shortest * 2.0**-HALVINGS:
         new = f.at(point.theta + step * direction)
         if new.finite and new.value <= point.value + C1 * step * slope and new.value < point.value:
             return new, step
@@ -36,7 +36,7 @@ def strong_wolfe(
 ) -> tuple[Point, float] | None:
     """A step t with f(θ + tp) ≤ f(θ) + c₁ t gᵀp and |g(θ + tp)ᵀp| ≤ c₂|gᵀp|, by `scipy.optimize.line_search`.
 
-    (Nocedal & Wright 2006, algorithms 3.5 and 3.6.) If SciPy finds none, `armijo` is used.
+    (Nocedal & Wright 2006, algorithms 3.5 and 3.6.) If SciPy finds none, `armijo` is used, down to 2⁻³⁹ of SciPy's first t.
 
     Parameters
     ----------
@@ -66,12 +66,23 @@ def strong_wolfe(
         new = at(point.theta + step * direction)
         if new.finite and new.value < point.value:
             return new, float(step)
-    return armijo(f, point, direction)
+    return armijo(f, point, direction, _first_step(point, direction, previous))
+
+
+def _first_step(point: Point, direction: Array, previous: float | None) -> float:
+    """The t that SciPy tries first: 1, or a shorter one along which the tangent falls by twice as much as f has just fallen."""
+    slope = float(point.gradient @ direction)
+    if previous is None or not (slope < 0 and point.value < previous):
+        return 1.0
+    return min(1.0, 2.02 * (point.value - previous) / slope)
 
 
 PRECISION = "no step lowers the loss: the limit of precision"
 KINK = "no step lowers the loss: it has a kink here, for example of a ReLU, and does not follow its gradient"
-CURVATURE = "no step lowers the loss, although one along -g would: the loss does not follow its second derivatives here"
+CURVATURE = (
+    "no step that was tried lowers the loss, although one along -g would: the loss does not follow its second derivatives "
+    "here, or the scales of parameters and loss are too far apart"
+)
 
 
 def why_no_step(f: Evaluated, point: Point, direction: Array | None = None) -> str:

@@ -63,6 +63,8 @@ class Point:
 class Evaluated:
     """Wrap an objective: double precision, counts of evaluations, and conversion between forms of curvature.
 
+    The objective gets copies: it may change them, as differences in place do.
+
     Parameters
     ----------
     f : Objective, or a callable that returns value and gradient
@@ -120,14 +122,14 @@ class Evaluated:
 
     def _matrix(self, method: str, theta: Array) -> Array:
         """The matrix (n, n) that a method of the objective returns."""
-        return returned(f"f.{method}", getattr(self.f, method)(theta), (theta.size, theta.size))
+        return returned(f"f.{method}", getattr(self.f, method)(theta.copy()), (theta.size, theta.size))
 
     def product(self, theta: Array, v: Array) -> Array:
         """Hv (n,)."""
         self.products += 1
         with self.interrupt.abandoning():
             if hasattr(self.f, "hessian_product"):
-                product = returned("f.hessian_product", self.f.hessian_product(theta, v), theta.shape)
+                product = returned("f.hessian_product", self.f.hessian_product(theta.copy(), v.copy()), theta.shape)
             elif hasattr(self.f, "hessian"):
                 product = self._matrix("hessian", theta) @ v
             else:
@@ -146,7 +148,7 @@ class Evaluated:
             if hasattr(self.f, "gauss_newton"):
                 return _curvature(self._matrix("gauss_newton", theta), "Gauss-Newton matrix")
             if hasattr(self.f, "residuals_and_jacobian"):
-                what, result = "f.residuals_and_jacobian", self.f.residuals_and_jacobian(theta)
+                what, result = "f.residuals_and_jacobian", self.f.residuals_and_jacobian(theta.copy())
                 residuals, jacobian = returned_pair(f"{what} must return r and J", result)
                 J = np.asarray(returned(f"{what}, second J,", jacobian, (np.size(residuals), theta.size)), np.float64)
                 return _curvature(J.T @ J, "Gauss-Newton matrix")

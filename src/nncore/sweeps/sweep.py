@@ -259,13 +259,13 @@ def _folds(X: Any, y: Any, folds: Any, validation: Any, fit: Mapping[str, Any], 
         if rows is not None and (own_rows := row_count(name, rows)) != n:
             raise ValueError(f"{name} must have as many rows as X, {n}, got {own_rows}")
     if hasattr(folds, "split"):
-        pairs = [tuple(pair) for pair in folds.split(X, y)]
+        pairs = (tuple(pair) for pair in folds.split(X, y))  # used one by one, as the arrays of all may be the same
     else:
         own = folds if isinstance(folds, Folds) else Folds(count("folds", folds, 2), seed)
         if own.folds > n:
             raise ValueError(f"folds must be at most the number of rows, {n}, got {own.folds}")
-        trained = [own.rows(fold, n) for fold in range(own.folds)]
-        pairs = [(train, np.setdiff1d(np.arange(n), train)) for train in trained]
+        trained = (own.rows(fold, n) for fold in range(own.folds))
+        pairs = ((train, np.setdiff1d(np.arange(n), train)) for train in trained)
     own_weights = () if weights is None else (weights,)
     return [
         Fold(

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
+from nncore._utils.arrays import read_only
 from nncore._utils.checks import check_column_names
 from nncore._utils.hints import warn
 from nncore._utils.interrupt import Interrupt
@@ -68,7 +69,7 @@ def fit_data(
                 "validation_data"
             )
         kept, held_back = _split(train, validation_split, trainer.seed)
-        sampler, labels = sampler.take(kept, len(train)), None if labels is None else labels[kept]
+        sampler, labels = sampler.take(read_only(kept), len(train)), None if labels is None else labels[kept]
         train, validation = train.take(kept), train.take(held_back)
     weighted = train
     if class_weight is not None and labels is not None:

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from nncore._messages import shown
 from nncore._utils.fields import assignments
 from nncore._utils.interrupt import Interrupt
-from nncore.data.example_weights import example_weights
 from nncore.distributed.ranks import Shares
 from nncore.errors import DivergenceError
-from nncore.samplers import Examples, Sampler, checked_orders
+from nncore.samplers import Examples, Sampler, checked_factors, checked_orders
 from nncore.schedules import Schedule
 from nncore.training.base import BaseTrainer
 from nncore.training.dataset import Dataset
@@ -78,7 +77,7 @@ class TrainingLoop:
         self.trainer, self.data, self.batch, self.sampler, self.part, self.merge = trainer, data, batch, sampler, part, merge
         self.optimizer = trainer.spec.gradient_optimizer
         self.examples = Examples(len(data), trainer.seed, labels)
-        sampler.check(self.examples)
+        sampler.check(self.examples.read_only())
         self.uses_losses, self.reweights = sampler.uses_losses, sampler.reweights  # as they are now, for the whole call
         self._update_examples()
         self.factors = np.ones(len(data)) if self.reweights else None  # the sampler's, on the examples' losses
@@ -130,9 +129,7 @@ class TrainingLoop:
         steps = epochs * self.per_epoch
         order, numbers = self.orders(epochs)
         if self.reweights:
-            self.factors = example_weights(
-                self.sampler.factors(self.examples), len(self.data), f"factors of {shown(self.sampler)}"
-            )
+            self.factors = checked_factors(self.sampler, self.examples)
         losses = np.empty(self.taken) if self.uses_losses else None
         try:
             portions = self._run_portions(numbers, steps, losses, interrupt, progress if epochs == 1 else None)
