@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import mean_poisson_deviance
+from sklearn.metrics import mean_poisson_deviance, r2_score
 from sklearn.preprocessing import StandardScaler
 
 import nncore as nn
@@ -256,6 +256,18 @@ def test_validation_data() -> None:
     assert len(estimator.history_["val_loss"]) == estimator.n_iter_ > best
     with pytest.raises(ValueError, match="X_val"):
         estimator.fit(X, Y, y_val=Y)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_validation_score_of_a_regressor_is_that_of_its_targets_in_float64(dtype: str, columns: int) -> None:
+    """Squares of the deviations are beyond float16, or float32."""
+    size = {"float16": 3000, "float32": 3e20, "float64": 3e20}[dtype]
+    targets = (size * X[:, :columns]).astype(dtype).squeeze()
+    estimator = MLPRegressor(**QUICK | {"dtype": "float64", "max_iter": 3}, early_stopping=True, tol=0.0)
+    estimator.fit(X, targets, X_val=X[::3], y_val=targets[::3])
+    expected = r2_score(targets[::3].astype(float), estimator.predict(X[::3]))
+    assert estimator.best_validation_score_ == pytest.approx(expected, rel=1e-6)
 
 
 def test_monitored_loss() -> None:
