@@ -437,6 +437,37 @@ def test_copies(estimator: Any) -> None:
     assert not hasattr(clone(fitted), "model_")
 
 
+class Pickles(nn.Callback):
+    """Pickles an estimator after its second epoch, and keeps what it predicts then."""
+
+    estimator: Any = None
+    pickled, predicted = b"", np.empty(0)
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if epoch == 2:
+            Pickles.pickled, Pickles.predicted = pickle.dumps(self.estimator), self.estimator.predict(X)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MLPClassifier(**QUICK, early_stopping=True), MLPRegressor(**QUICK),
+        RealMLPClassifier((8,), n_epochs=3, n_members=2, random_state=0), RealMLPRegressor((8,), n_epochs=3, random_state=0),
+    ],
+    ids=lambda e: type(e).__name__,
+)  # fmt: skip
+def test_an_estimator_is_pickled_within_its_fit(estimator: Any) -> None:
+    callback = Pickles()
+    estimator.set_params(callbacks=[callback])
+    callback.estimator = estimator
+    estimator.fit(np.tile(X, (50, 1)), np.tile(Y, 50))
+    assert len(Pickles.pickled) < np.tile(X, (50, 1)).nbytes  # without the data
+    copied = pickle.loads(Pickles.pickled)
+    assert np.array_equal(copied.predict(X), Pickles.predicted)
+    plain = clone(estimator).set_params(callbacks=None)
+    assert np.array_equal(copied.set_params(callbacks=None).fit(X, Y).predict(X), plain.fit(X, Y).predict(X))
+
+
 def test_random_state() -> None:
     same = [MLPClassifier(**QUICK).fit(X, Y).coefs_[0] for _ in range(2)]
     np.testing.assert_array_equal(*same)
