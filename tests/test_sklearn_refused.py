@@ -282,7 +282,7 @@ def test_the_number_of_classes_is_that_of_the_columns() -> None:
 @pytest.mark.parametrize("estimator", [*ESTIMATORS.values(), SGDClassifier(), TabularEncoder()], ids=lambda e: type(e).__name__)
 @pytest.mark.parametrize("library", ["pandas", "polars"])
 def test_a_series_is_no_table(estimator: Any, library: str) -> None:
-    with pytest.raises(ValueError, match="Expected (a 2-dimensional container|2D array)"):
+    with pytest.raises(ValueError, match=r"Expected (a 2-dimensional container|2D array)"):
         clone(estimator).fit(pytest.importorskip(library).Series(X[:, 0]), CLASSES)
 
 

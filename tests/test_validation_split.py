@@ -62,7 +62,9 @@ def test_validation_split_of_numbers_is_shuffled_and_repeatable(rng: np.random.G
     assert not np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, seed=1)[1])
 
 
-@pytest.mark.parametrize("kind", ["list", "array", "StringDType", "bytes", "column", "Series", "category", "DataFrame", "polars"])
+@pytest.mark.parametrize(
+    "kind", ["list", "array", "StringDType", "bytes", "column", "Series", "category", "DataFrame", "polars"]
+)
 def test_text_in_any_container_is_stratified(kind: str) -> None:
     text = list("ääb") * 10
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
