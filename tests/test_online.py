@@ -184,15 +184,34 @@ def test_batches_and_index_types_do_not_change_a_bit(dtype: str, rng: np.random.
         assert len({run.bits() for run in runs}) == 1
 
 
-def test_outputs_are_independent(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        pytest.param({"l2": 1e-3, "average_from": 1}, id="small penalty"),
+        pytest.param({"l2": 20.0}, id="scales that are folded back"),
+        pytest.param({"l2": 20.0, "average_from": 1}, id="averages that are folded back"),
+        pytest.param({"l1": 0.05, "average_from": 1}, id="weights that become 0"),
+    ],
+)
+@each_dtype
+def test_outputs_are_independent(dtype: str, penalty: dict[str, float], rng: np.random.Generator) -> None:
+    """To the bit, the sign of 0 too, with factors of the learning rate that differ."""
     data = make(rng, 300, 40, 21, "hinge")
-    data = data._replace(X=as_kind(data.X, np.int32, "float32"))
-    whole = Run(data, 21, "float32", "log_loss", l2=1e-3, average_from=1).go(data)
-    for part in ([3, 4], [0, 7, 20], list(range(2, 19))):
+    data = data._replace(X=as_kind(data.X, np.int32, dtype))
+
+    def trained(part: list[int]) -> Run:
         some = data._replace(labels=data.labels[part])
-        run = Run(some, len(part), "float32", "log_loss", l2=1e-3, average_from=1).go(some)
-        assert np.array_equal(run.W, whole.W[:, part])
-        assert np.array_equal(run.average, whole.average[:, part])
+        run = Run(some, len(part), dtype, "modified_huber", **penalty)
+        run.state[ROW["factor"]] = 5.0 ** -(np.array(part) % 3)
+        return run.go(some)
+
+    whole = trained(list(range(21)))
+    assert not np.signbit(whole.W[whole.W == 0]).any()
+    for part in ([4, 5], [2, 8, 20], [0, 7, 20], list(range(2, 19))):
+        run = trained(part)
+        whole["steps"][:] = run["steps"][:] = 0  # counted for the first output only
+        for own, all_outputs in zip(run.own[:4], whole.own[:4], strict=True):
+            assert own is None or own.tobytes() == np.ascontiguousarray(all_outputs[:, part]).tobytes()
 
 
 def test_duplicate_columns_add_up(rng: np.random.Generator) -> None:

@@ -257,6 +257,8 @@ def test_other_columns_are_refused() -> None:
         TabularEncoder().fit(np.ones((3, 4))).transform(np.ones((3, 2)))
     with pytest.raises(ValueError, match="at least one row"):
         encoder.transform(pd.DataFrame(COLUMNS)[:0])
+    with pytest.raises(TypeError, match="X must have hashable categories of one type, got list in column 'color'"):
+        encoder.transform(pd.DataFrame(COLUMNS | {"color": [["a"]] * 4}))
 
 
 def test_copies_and_output() -> None:

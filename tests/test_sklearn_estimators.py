@@ -19,7 +19,7 @@ from scipy.sparse import csr_matrix
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import mean_poisson_deviance
+from sklearn.metrics import mean_poisson_deviance, r2_score
 from sklearn.preprocessing import StandardScaler
 
 import nncore as nn
@@ -258,6 +258,18 @@ def test_validation_data() -> None:
         estimator.fit(X, Y, y_val=Y)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_validation_score_of_a_regressor_is_that_of_its_targets_in_float64(dtype: str, columns: int) -> None:
+    """Squares of the deviations are beyond float16, or float32."""
+    size = {"float16": 3000, "float32": 3e20, "float64": 3e20}[dtype]
+    targets = (size * X[:, :columns]).astype(dtype).squeeze()
+    estimator = MLPRegressor(**QUICK | {"dtype": "float64", "max_iter": 3}, early_stopping=True, tol=0.0)
+    estimator.fit(X, targets, X_val=X[::3], y_val=targets[::3])
+    expected = r2_score(targets[::3].astype(float), estimator.predict(X[::3]))
+    assert estimator.best_validation_score_ == pytest.approx(expected, rel=1e-6)
+
+
 def test_monitored_loss() -> None:
     rng = np.random.default_rng(0)
     noise, labels = rng.standard_normal((100, 5)), rng.integers(0, 2, 100)  # nothing to be learned: the loss rises
@@ -423,6 +435,37 @@ def test_copies(estimator: Any) -> None:
     copy.set_params(warm_start=True, early_stopping=False).fit(X, Y)
     np.testing.assert_array_equal(copy.predict(X), fitted.predict(X))
     assert not hasattr(clone(fitted), "model_")
+
+
+class Pickles(nn.Callback):
+    """Pickles an estimator after its second epoch, and keeps what it predicts then."""
+
+    estimator: Any = None
+    pickled, predicted = b"", np.empty(0)
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
+        if epoch == 2:
+            Pickles.pickled, Pickles.predicted = pickle.dumps(self.estimator), self.estimator.predict(X)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        MLPClassifier(**QUICK, early_stopping=True), MLPRegressor(**QUICK),
+        RealMLPClassifier((8,), n_epochs=3, n_members=2, random_state=0), RealMLPRegressor((8,), n_epochs=3, random_state=0),
+    ],
+    ids=lambda e: type(e).__name__,
+)  # fmt: skip
+def test_an_estimator_is_pickled_within_its_fit(estimator: Any) -> None:
+    callback = Pickles()
+    estimator.set_params(callbacks=[callback])
+    callback.estimator = estimator
+    estimator.fit(np.tile(X, (50, 1)), np.tile(Y, 50))
+    assert len(Pickles.pickled) < np.tile(X, (50, 1)).nbytes  # without the data
+    copied = pickle.loads(Pickles.pickled)
+    assert np.array_equal(copied.predict(X), Pickles.predicted)
+    plain = clone(estimator).set_params(callbacks=None)
+    assert np.array_equal(copied.set_params(callbacks=None).fit(X, Y).predict(X), plain.fit(X, Y).predict(X))
 
 
 def test_random_state() -> None:

@@ -279,6 +279,13 @@ def test_the_number_of_classes_is_that_of_the_columns() -> None:
     refused(estimator, "classes must be 3, one for each column of y, got 2", X, MANY, classes=[0, 1], method="partial_fit")
 
 
+@pytest.mark.parametrize("estimator", [*ESTIMATORS.values(), SGDClassifier(), TabularEncoder()], ids=lambda e: type(e).__name__)
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_series_is_no_table(estimator: Any, library: str) -> None:
+    with pytest.raises(ValueError, match=r"Expected (a 2-dimensional container|2D array)"):
+        clone(estimator).fit(pytest.importorskip(library).Series(X[:, 0]), CLASSES)
+
+
 DAYS = np.array("2020-01-01", dtype="datetime64[ns]") + np.arange(60).astype("timedelta64[D]")
 
 

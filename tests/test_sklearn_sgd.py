@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import warnings
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -198,6 +199,18 @@ def test_threads_do_not_change_a_bit(loss: str, rng: np.random.Generator) -> Non
     assert len({fit.coef_.tobytes() + fit.intercept_.tobytes() for fit in fits}) == 1
 
 
+@pytest.mark.parametrize("average", [False, True])
+@pytest.mark.parametrize("penalty", ["l2", "l1", "elasticnet"])
+def test_threads_do_not_change_a_bit_with_rates_by_class(penalty: str, average: bool, rng: np.random.Generator) -> None:
+    """Classes that would have converged go on with smaller steps, so that their scales become small at other times."""
+    X, y = rng.standard_normal((150, 20)), rng.integers(0, 11, 150)
+    kw: dict[str, Any] = {"penalty": penalty, "alpha": 0.5 if penalty == "l2" else 0.05, "average": average, "random_state": 0}
+    kw |= {"learning_rate": "adaptive", "eta0": 0.1, "max_iter": 40, "n_iter_no_change": 2}
+    start = np.full((11, 20), -0.0)
+    fits = [SGDClassifier("modified_huber", n_jobs=jobs, **kw).fit(X, y, coef_init=start) for jobs in (1, 2)]
+    assert len({fit.coef_.tobytes() + fit.intercept_.tobytes() for fit in fits}) == 1
+
+
 def test_a_class_is_trained_as_if_alone(rng: np.random.Generator) -> None:
     X, y = documents(rng, 300, 5)
     fit = SGDClassifier(random_state=0).fit(X, y)
@@ -357,6 +370,19 @@ def test_arrays_of_any_layout(estimator: Any, layout: str, part: str, data: dict
     setattr(given, part, strided)
     plain, other = (clone(estimator).set_params(random_state=0).fit(rows, y) for rows in (X, given))
     assert np.array_equal(plain.coef_, other.coef_)
+
+
+@pytest.mark.parametrize("estimator", [SGDClassifier(max_iter=5, tol=None), SGDRegressor(max_iter=5, tol=None)], ids=repr)
+@pytest.mark.parametrize("library", ["none", "polars", "pyarrow"])
+def test_decimal_numbers(estimator: Any, library: str, data: dict[str, Any]) -> None:
+    X, y = data["dense"][:, :3].round(2), data["two"]
+    table: Any = [[Decimal(str(value)) for value in row] for row in X]
+    if library == "polars":
+        table = pytest.importorskip("polars").DataFrame(table, schema=["a", "b", "c"], orient="row")
+    elif library == "pyarrow":
+        table = pytest.importorskip("pyarrow").table(list(map(list, zip(*table, strict=True))), names=["a", "b", "c"])
+    plain, given = (clone(estimator).set_params(random_state=0).fit(rows, y) for rows in (X, table))
+    assert np.array_equal(plain.predict(X), given.predict(table))
 
 
 @pytest.mark.parametrize("before", [False, 10**6])

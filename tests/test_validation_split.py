@@ -62,14 +62,18 @@ def test_validation_split_of_numbers_is_shuffled_and_repeatable(rng: np.random.G
     assert not np.array_equal(held_back, split_seen(y, 1, "squared_error", validation_split=0.3, seed=1)[1])
 
 
-@pytest.mark.parametrize("kind", ["list", "array", "column", "Series", "category", "DataFrame", "polars"])
+@pytest.mark.parametrize(
+    "kind", ["list", "array", "StringDType", "bytes", "column", "Series", "category", "DataFrame", "polars"]
+)
 def test_text_in_any_container_is_stratified(kind: str) -> None:
-    text = list("aab") * 10
+    text = list("ääb") * 10
     pandas, polars = pytest.importorskip("pandas"), pytest.importorskip("polars")
     series = pandas.Series(text)
     containers = {
-        "list": text, "array": np.array(text), "column": np.array(text)[:, None], "Series": series,
-        "category": series.astype("category"), "DataFrame": pandas.DataFrame({"y": text}), "polars": polars.Series(text),
+        "list": text, "array": np.array(text), "StringDType": np.array(text, np.dtypes.StringDType()),
+        "bytes": np.array([one.encode() for one in text]), "column": np.array(text)[:, None],
+        "Series": series, "category": series.astype("category"), "DataFrame": pandas.DataFrame({"y": text}),
+        "polars": polars.Series(text),
     }  # fmt: skip
     train, validation = nn.data.train_validation_split(np.zeros((30, 1)), containers[kind], stratify=True)
     expected = nn.data.train_validation_split(np.zeros((30, 1)), np.array(text) == "b", stratify=True)

@@ -81,7 +81,7 @@ def _labels(y: Any) -> NDArray[Any]:
     if text is not None and text.ndim == 2 and text.shape[1] == 1 and text.dtype.kind in "OSUT":
         text = text[:, 0]
     if text is not None and (text.dtype.kind in "SUT" or (text.size and all(isinstance(v, str) for v in text.flat))):
-        return text.astype(str)
+        return np.array(text.tolist())  # astype(str) takes neither NumPy's StringDType nor bytes beyond ASCII
     labels = as_numbers(y, "y")
     if labels.dtype.kind == "f" and not np.isfinite(labels).all():
         raise ValueError("y must have no missing or infinite values")

@@ -106,7 +106,7 @@ class TabularEncoder(TransformerMixin, BaseEstimator):
         if self.scaler_ is not None and numbers.size:
             numbers = result_rows("scaler", self.scaler_.transform(numbers), *numbers.shape)
         categorical = zip(self._part(columns, True), self.categories_, strict=True)
-        return np.hstack([numbers, *(_one_hot(column, values) for (_, column), values in categorical)])
+        return np.hstack([numbers, *(_one_hot(column, name, values) for (name, column), values in categorical)])
 
     def get_feature_names_out(self, input_features: Any = None) -> Array:
         """The names of the columns of the result: "column", or "column_value" for a category.
@@ -213,13 +213,20 @@ def _categories(column: Any, name: Any) -> Array:
     try:
         return np.fromiter(sorted(set(values)), dtype=object)
     except TypeError:
-        kinds = " and ".join(sorted({type(value).__name__ for value in values}))
-        raise TypeError(f"X must have hashable categories of one type, got {kinds} in column {shown(name)}") from None
+        raise _not_categories(values, name) from None
 
 
-def _one_hot(column: Any, categories: Array) -> Array:
+def _one_hot(column: Any, name: Any, categories: Array) -> Array:
     """A column of 0 and 1 for each category, or for two one of −1 and 1; 0 for other values."""
-    places = {value: place for place, value in enumerate(categories.tolist())}
-    codes = np.array([places.get(value, -1) for value in _values(column)])
+    places, values = {value: place for place, value in enumerate(categories.tolist())}, _values(column)
+    try:
+        codes = np.array([places.get(value, -1) for value in values])
+    except TypeError:
+        raise _not_categories(values, name) from None
     hot = (codes[:, None] == np.arange(len(categories))).astype(np.float64)
     return hot[:, 1:] - hot[:, :1] if len(categories) == 2 else hot
+
+
+def _not_categories(values: list[Any], name: Any) -> TypeError:
+    kinds = " and ".join(sorted({type(value).__name__ for value in values}))
+    return TypeError(f"X must have hashable categories of one type, got {kinds} in column {shown(name)}")

@@ -11,12 +11,19 @@ from nncore.callbacks import Callback
 from nncore.callbacks.best import Best
 from nncore.optimizers import Optimizer
 
-__all__ = ["Begun", "BetweenEpochs"]
+__all__ = ["Begun", "BetweenEpochs", "OfOneFit"]
 
 SMALLEST_LR = 1e-6
 
 
-class Begun(Callback):
+class OfOneFit(Callback):
+    """An estimator's own callback, which its trainer keeps: copies and pickles, within fit too, are without what it holds."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {}
+
+
+class Begun(OfOneFit):
     """Keeps the attributes of an estimator until its training begins.
 
     Parameters
@@ -33,7 +40,7 @@ class Begun(Callback):
         self.before = {}
 
 
-class BetweenEpochs(Callback):
+class BetweenEpochs(OfOneFit):
     """Keeps the fitted attributes up to date, adapts the learning rate, and ends the training.
 
     The training ends when, in more than ``n_iter_no_change`` epochs in a row, the loss has not fallen by ``tol``, or with early

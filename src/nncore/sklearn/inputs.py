@@ -68,8 +68,8 @@ def check_inputs(X: Any) -> None:
     check_readable(X, "X")
     if is_sparse(X):
         return
-    if all(map(_is_numeric, getattr(X, "dtypes", [None]))):
-        return  # a data frame with nothing but numbers
+    if is_frame(X) and all(map(_is_numeric, getattr(X, "dtypes", [None]))):
+        return  # nothing but numbers
     for name, column in frame_columns(X) if is_frame(X) else [(None, X)]:
         array = np.asarray(column)
         dtype = getattr(column, "dtype", array.dtype)  # with a time zone NumPy has objects

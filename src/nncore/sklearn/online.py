@@ -111,7 +111,7 @@ class Group:
 
     def __init__(self, descent: Descent, outputs: Array) -> None:
         self.descent, self.outputs = descent, outputs
-        self.W = np.ascontiguousarray(descent.weights.coef[outputs].T)
+        self.W = np.ascontiguousarray(descent.weights.coef[outputs].T) + 0  # never −0, which a step of 0 would make 0
         self.average, self.penalty = (
             None if part is None else np.ascontiguousarray(part[outputs].T) for part in descent.stored[1:]
         )

@@ -24,6 +24,7 @@ from nncore.model import Sequential
 from nncore.optimizers import Adam
 from nncore.schedules import CosLog, Schedule
 from nncore.sklearn.encoder import TabularEncoder
+from nncore.sklearn.epochs import OfOneFit
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
 from nncore.sklearn.inputs import check_inputs, check_readable, make_transformer, result_rows
 from nncore.sklearn.network import finite_outputs, hidden_sizes, layers
@@ -34,7 +35,7 @@ from nncore.training import Trainer
 __all__ = ["RealMLPClassifier", "RealMLPRegressor"]
 
 
-class BestEpoch(Callback):
+class BestEpoch(OfOneFit):
     """Keeps the parameters of the epoch with the best score, the last one of several, until they are put back.
 
     Parameters

@@ -40,6 +40,7 @@ L1_SHARES = {"l2": 0.0, "l1": 1.0}  # "elasticnet": l1_ratio
 LEARNING_RATES = ("constant", "optimal", "invscaling", "adaptive", "pa1", "pa2")
 SPARSE_INTERCEPT_DECAY = 0.01  # so that the intercept does not oscillate: its input is never 0
 MOST_COLUMNS = 2**31 - 1
+FLOATS = [np.float64, np.float32]  # of X: others become the first
 
 PARAMETERS = {
     "penalty": """\
@@ -145,9 +146,7 @@ class BaseSGD(BaseEstimator):
     def _validated(self, X: Any, y: Any, reset: bool) -> tuple[Any, Any]:
         check_inputs(X)
         check_readable(y, "y")
-        X, y = validate_data(
-            self, X, y, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", reset=reset, multi_output=False
-        )
+        X, y = validate_data(self, X, y, accept_sparse="csr", dtype=FLOATS, order="C", reset=reset, multi_output=False)
         if X.shape[1] > MOST_COLUMNS:
             raise ValueError(f"X must have at most {MOST_COLUMNS} columns, got {X.shape[1]}")
         return canonical(X) if sparse.issparse(X) else X, y  # the norm of a row counts a number given in parts once
@@ -302,7 +301,7 @@ class BaseSGD(BaseEstimator):
     def _outputs(self, X: Any) -> Array:
         check_is_fitted(self)
         check_inputs(X)
-        X = validate_data(self, X, accept_sparse="csr", reset=False)
+        X = validate_data(self, X, accept_sparse="csr", dtype=FLOATS, reset=False)
         outputs = _linear(X, self.coef_.T, self.intercept_)
         return outputs.ravel() if outputs.ndim > 1 and outputs.shape[1] == 1 else outputs
 

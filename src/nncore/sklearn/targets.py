@@ -202,7 +202,7 @@ class Regressor(RegressorMixin):
 
     def _score_outputs(self, outputs: Array, validation: Examples) -> float:
         """R², the mean over the outputs, as of `r2_score`; of a constant target it is 1 or 0."""
-        y, weights = validation.y, validation.weights
+        y, weights = validation.y.astype(np.float64), validation.weights  # squares of float16 overflow from 256 on
         error = np.average(np.square(y - self._predictions(outputs)), axis=0, weights=weights)
         variance = np.average(np.square(y - np.average(y, axis=0, weights=weights)), axis=0, weights=weights)
         return float(np.mean(np.where(variance > 0, 1 - error / np.where(variance > 0, variance, 1), error == 0)))

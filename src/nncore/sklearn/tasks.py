@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nncore.callbacks import Callback
+from nncore.sklearn.epochs import OfOneFit
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -21,7 +21,7 @@ except ImportError:
 __all__ = ["CallbackSupportMixin", "Tasks", "with_callbacks"]
 
 
-class Tasks(Callback):
+class Tasks(OfOneFit):
     """Calls the hooks of the callbacks that the estimator's ``set_callbacks`` was given; a hook may end the training.
 
     Parameters

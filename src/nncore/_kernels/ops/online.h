@@ -20,6 +20,7 @@
 #define LINE_REALS ((int)(NN_CACHE_LINE / sizeof(real)))
 #define LEAST_SCALE (REAL_IS_FLOAT ? 1e-6 : 1e-9)
 #define LEAST_AVERAGED 1e-2                                  /* the two sums of an average lose 1/scale of their precision */
+#define SETTLED 64                                           /* outputs whose scales are folded back together */
 #define STEEPEST 1e12                                        /* slopes are limited to this, as in scikit-learn */
 enum { NAME(NEXT_ROW) = 4, NAME(NEXT_START) = 10, NAME(MOST_LINES) = 16 };
 
@@ -217,7 +218,7 @@ NN_INLINE void NAME(catch_up)(const NAME(online) *m, const real *f, const real *
         IVDEP for (int64_t c = 0; c < classes; c++) {
             const double s = scale[c], was = w[c], sign = copysign(1, was), before = was - f[c] * value;
             const double due = (shrunk[c] + sign * lost[c]) * inverse[c], rest = sign * was - (due > 0 ? due : 0);
-            const real is = (real)(sign * (rest > 0 ? rest : 0));
+            const real is = rest > 0 ? (real)(sign * rest) : 0;    /* never -0, which a step of 0 would make 0 */
             lost[c] += (real)(s * (is - was));
             square[c] += s * s * ((double)is * is - was * was);
             absolute[c] += s * (fabs(is) - fabs(before));
@@ -227,22 +228,34 @@ NN_INLINE void NAME(catch_up)(const NAME(online) *m, const real *f, const real *
     }
 }
 
-/* W and the average as they are, scales and sums as at the start; and the norms of W anew. */
-static void NAME(settle)(const NAME(online) *m, int64_t classes) {
+/* For the outputs whose scale is below `least`: W and the average as they are, scales and sums as at the start, norms anew.  The
+ * others stay as they are: what becomes of an output does not depend on those that a thread trains with it. */
+static void NAME(settle)(const NAME(online) *m, int64_t classes, double least) {
     double *scale = STATE(NN_ONLINE_SCALE), *kept = STATE(NN_KEPT), *divisor = STATE(NN_DIVISOR);
     double *square = STATE(NN_SQUARE), *absolute = STATE(NN_ABSOLUTE);
-    for (int64_t c = 0; c < classes; c++) square[c] = absolute[c] = 0;
-    for (int64_t j = 0; j < m->inputs; j++) {
-        real *w = m->W + j * classes, *a = m->average + j * classes;
-        if (m->average)
-            for (int64_t c = 0; c < classes; c++) a[c] = (real)((a[c] + kept[c] * w[c]) / divisor[c]);
-        for (int64_t c = 0; c < classes; c++) {
-            const double value = w[c] = (real)(scale[c] * w[c]);
-            square[c] += value * value;
-            absolute[c] += fabs(value);
+    for (int64_t from = 0; from < classes; from += SETTLED) {
+        const int n = classes - from < SETTLED ? (int)(classes - from) : SETTLED;
+        double by[SETTLED], share[SETTLED], over[SETTLED], squares[SETTLED] = {0}, sums[SETTLED] = {0};
+        for (int c = 0; c < n; c++) {
+            const int chosen = scale[from + c] < least;
+            by[c] = chosen ? scale[from + c] : 1, share[c] = chosen ? kept[from + c] : 0, over[c] = chosen ? divisor[from + c] : 1;
         }
+        for (int64_t j = 0; j < m->inputs; j++) {
+            real *w = m->W + j * classes + from, *a = m->average + j * classes + from;
+            if (m->average)
+                for (int c = 0; c < n; c++) a[c] = (real)((a[c] + share[c] * w[c]) / over[c]) + 0;    /* never -0 */
+            for (int c = 0; c < n; c++) {
+                const double value = w[c] = (real)(by[c] * w[c]) + 0;
+                squares[c] += value * value;
+                sums[c] += fabs(value);
+            }
+        }
+        for (int c = 0; c < n; c++)
+            if (scale[from + c] < least) {
+                square[from + c] = squares[c], absolute[from + c] = sums[c];
+                scale[from + c] = divisor[from + c] = 1, kept[from + c] = 0;
+            }
     }
-    for (int64_t c = 0; c < classes; c++) scale[c] = divisor[c] = 1, kept[c] = 0;
 }
 
 /* ---- losses of an output z for the target y, which is 1 or -1 for a class; all as in scikit-learn ---------------- */
@@ -384,7 +397,7 @@ NN_INLINE int NAME(online_step)(const NAME(online) *m, const NAME(example) *x, c
         small |= scale[c] < least;
         inner[c] = (real)(inner[c] * shrink);
     }
-    if (small) NAME(settle)(m, classes);
+    if (small) NAME(settle)(m, classes, least);
     IVDEP for (int64_t c = 0; c < classes; c++) {
         const double eta = rate * factor[c];
         const double share = weight * (y[c] > 0 ? positive[c] : negative[c]), part = 1 / scale[c];
@@ -524,7 +537,7 @@ static void NAME(op_online_settle)(const nn_op *op, const nn_context *context, i
     const NAME(online) m = {.W = (real *)op->array[0], .average = (real *)op->array[1], .state = (double *)op->array[2],
                             .inputs = op->size[1], .failed = context->failed};
     (void)begin, (void)end;
-    NAME(settle)(&m, op->size[0]);
+    NAME(settle)(&m, op->size[0], INFINITY);
 }
 
 #undef CHAINS
@@ -533,4 +546,5 @@ static void NAME(op_online_settle)(const nn_op *op, const nn_context *context, i
 #undef LINE_REALS
 #undef LEAST_SCALE
 #undef LEAST_AVERAGED
+#undef SETTLED
 #undef STEEPEST
