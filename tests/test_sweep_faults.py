@@ -94,3 +94,32 @@ def test_halving_refuses_an_optimizer_that_cannot_go_on() -> None:
     with pytest.raises(TypeError, match=r"halving needs optimizers that go on where they were halted, got ScipyMinimize"):
         nn.sweep(make, space, X, Y, epochs=8, monitor="loss", halving=halving, verbose=0)
     assert nn.sweep(make, space, X, Y, epochs=2, monitor="loss", halving=halving, verbose=0)[0].ended == "finished"
+
+
+def fair(candidates: Any, **options: Any) -> nn.FairComparison:
+    given = {"test": (X[40:], Y[40:]), "budget": 2, "seeds": 2, "epochs": 2, "verbose": 0}
+    return nn.fair_comparison(candidates, X[:40], Y[:40], **given, **options)
+
+
+def test_comparisons_without_a_measured_result_say_why() -> None:
+    """With folds only the search has validation data."""
+    stop = {"callbacks": lambda: [nn.EarlyStopping("val_loss")]}
+    space = {"optimizer": ["sgd", "adam"]}
+    with pytest.raises(
+        RuntimeError, match=r"no run of A that is measured came to a result: .*monitor must be a reported column"
+    ):
+        fair({"A": (make, space)}, folds=2, **stop)
+    assert np.isfinite(fair({"A": (make, space)}, validation_split=0.3, **stop).results("A")).all()
+
+
+@pytest.mark.parametrize(
+    ("candidate", "error", "message"),
+    [
+        (make, TypeError, r"candidates must be pairs \(make, space\), got .*make.* for A"),
+        ((3, {"optimizer": ["sgd", "adam"]}), TypeError, "make of A must be callable, got 3"),
+        ((lambda optimizer: make(optimizer), {"optimizer": ["sgd", "adam"]}), ValueError, "make of A must take seed"),
+    ],
+)
+def test_candidates_are_checked_before_the_search(candidate: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        fair({"A": candidate}, validation_split=0.3)

@@ -19,7 +19,7 @@ from nncore.history import larger_is_better
 from nncore.sweeps.best_model import BestModel
 from nncore.sweeps.halving import SuccessiveHalving
 from nncore.sweeps.loops import Feed, Sink, run_by_joblib, run_in_threads
-from nncore.sweeps.run import Fold, Job, Run, Work
+from nncore.sweeps.run import Fold, Job, Run, Work, takes_seed
 from nncore.sweeps.sources import Asked, Halved, Plain, Source, tasks
 from nncore.sweeps.space import parameters_of
 from nncore.sweeps.store import Store, fingerprint
@@ -143,7 +143,7 @@ def sweep(
     if folds is not None:
         fit.pop("sample_weight", None)  # it is that of the folds
     work = Work(make, data, dict(fit), callbacks, keep != "none")
-    seeded = work.takes_seed()
+    seeded = takes_seed(make)
     if len(seed_list) > 1 and not seeded:
         raise ValueError(f"make must take seed for several seeds, got {shown(make)}")
     number = None if data is None or folds is None else len(data)
