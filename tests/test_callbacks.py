@@ -402,3 +402,13 @@ def test_a_column_that_another_callback_adds():
     trainer = small_trainer()
     trainer.fit(*DATA, epochs=5, callbacks=[Told(), stopping], verbose=0)
     assert trainer.epochs_done == 2
+
+
+def test_a_value_is_kept_also_where_another_is_taken_out_of_the_row():
+    def exchange(trainer, epoch, row):
+        row.pop("running_loss")
+        row["mine"] = float(epoch)
+
+    history = small_trainer().fit(*DATA, epochs=2, callbacks=[nn.LambdaCallback(on_epoch_end=exchange)], verbose=0)
+    assert history["mine"].tolist() == [1, 2]
+    assert np.isfinite(history["running_loss"]).all()

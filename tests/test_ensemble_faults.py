@@ -494,3 +494,163 @@ def test_factors_and_constraints_of_another_trainer() -> None:
     for trainer in (together, twin):
         trainer.fit(X, Y, verbose=0)
     assert np.array_equal(together.model[1].parameters, twin.model[1].parameters)
+
+
+# What is left after an error.
+
+
+def two_kinds() -> nn.EnsembleTrainer:
+    """Members of two architectures, which are recorded one after the other."""
+    wide = nn.Sequential([nn.Dense(9), nn.Tanh(), nn.Dense(3)], input_shape=4, seed=1)
+    return nn.Trainer(nn.Ensemble([net(0), wide]), SOFTMAX, seed=5)  # type: ignore[return-value]
+
+
+def assert_like_one_that_went_on(trainer: nn.EnsembleTrainer, epochs: int) -> None:
+    straight = two_kinds()
+    straight.fit(X, Y, epochs=epochs, verbose=0)
+    assert trainer.history.epochs.tolist() == [epochs, epochs]
+    for own, other in zip(trainer.model.groups, straight.model.groups, strict=True):
+        assert np.array_equal(own.parameters, other.parameters)
+
+
+def test_a_checkpoint_within_a_callback_has_all_members_at_the_same_epoch() -> None:
+    trainer, file = two_kinds(), io.BytesIO()
+
+    def save(member: Any, epoch: int, row: Any) -> None:
+        if (member.number, epoch) == (0, 2):
+            trainer.save(file)
+
+    trainer.fit(X, Y, epochs=4, callbacks=[nn.LambdaCallback(on_epoch_end=save)], verbose=0)
+    restored = two_kinds()
+    restored.restore(io.BytesIO(file.getvalue()))
+    assert restored.history.epochs.tolist() == [2, 2]
+    restored.fit(X, Y, epochs=2, verbose=0)
+    assert_like_one_that_went_on(restored, 4)
+
+
+def test_a_callback_that_raises_leaves_all_members_at_the_same_epoch() -> None:
+    trainer = two_kinds()
+
+    def fail(member: Any, epoch: int, row: Any) -> None:
+        if epoch == 2:
+            raise KeyError("why")
+
+    with pytest.raises(KeyError, match="why"):
+        trainer.fit(X, Y, epochs=4, callbacks=[nn.LambdaCallback(on_epoch_end=fail)], verbose=0)
+    trainer.fit(X, Y, epochs=2, verbose=0)
+    assert_like_one_that_went_on(trainer, 4)
+
+
+def test_restoring_within_a_callback_is_refused() -> None:
+    trainer, file = two_kinds(), io.BytesIO()
+    trainer.save(file)
+    again = nn.LambdaCallback(on_epoch_end=lambda *_: trainer.restore(io.BytesIO(file.getvalue())))
+    with pytest.raises(RuntimeError, match="this trainer is training already"):
+        trainer.fit(X, Y, epochs=2, callbacks=[again], verbose=0)
+    trainer.fit(X, Y, epochs=1, verbose=0)
+    assert_like_one_that_went_on(trainer, 2)
+
+
+def test_a_member_that_is_stopped_before_it_begins() -> None:
+    """As alone: no epoch."""
+
+    def stop(member: Any) -> None:
+        member.stop_training = getattr(member, "seed", 0) == 6
+
+    trainer = two_kinds()
+    trainer.fit(X, Y, epochs=3, callbacks=[nn.LambdaCallback(on_train_begin=stop)], verbose=0)
+    assert trainer.history.epochs.tolist() == [3, 0]
+    assert trainer.history.ended == ["finished", "stopped"]
+
+
+@pytest.mark.parametrize(("added", "message"), [({"a": "1"}, "column 'a' must be a number"), ({3: 1.0}, "column names must")])
+def test_what_callbacks_add_to_a_row_is_checked(added: dict[Any, Any], message: str) -> None:
+    trainer = two_kinds()
+    with pytest.raises(TypeError, match=message):
+        trainer.fit(X, Y, callbacks=[nn.LambdaCallback(on_epoch_end=lambda m, e, row: row.update(added))], verbose=0)
+    assert list(trainer.history) == ["running_loss", "lr"]
+
+
+def test_a_signal_handler_that_raises_leaves_whole_epochs() -> None:
+    """As a limit of time by SIGALRM: the epochs until then count, for histories and optimizers."""
+
+    def late(*_: Any) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, late)
+    trainer = nn.Trainer(nn.Ensemble(net(0), 5), SOFTMAX, seed=5)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(TimeoutError):
+            trainer.fit(X, Y, epochs=10_000_000, batch_size=35, verbose=0)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    done = trainer.history.epochs.tolist()
+    assert max(done) > 0
+    assert trainer.history.ended == ["interrupted"] * 5
+    for k, epochs in enumerate(done):
+        alone = nn.Trainer(net(k), SOFTMAX, seed=5 + k)
+        alone.fit(X, Y, epochs=epochs, batch_size=35, verbose=0) if epochs else None
+        assert same(alone, trainer, k)
+        assert trainer._optimizers[k].step_count == 2 * epochs
+
+
+class Fragile(nn.Layer):
+    """Raises in the passes ``at``, of all members together."""
+
+    at: frozenset[int] = frozenset()
+    passes = 0
+
+    def forward(self, x: Any, training: bool) -> Any:
+        Fragile.passes += 1
+        if Fragile.passes in Fragile.at:
+            raise ZeroDivisionError(Fragile.passes)
+        return 2 * x
+
+    def backward(self, dy: Any) -> Any:
+        return 2 * dy
+
+
+def fragile(seed: int) -> nn.Sequential:
+    return nn.Sequential([nn.Dense(6), Fragile(), nn.Tanh(), nn.Dense(3)], input_shape=4, seed=seed)
+
+
+def test_an_error_of_a_layer_leaves_the_steps_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Member 0 takes all of its six steps, member 1 one; its second one raises."""
+    trainer = nn.Trainer(nn.Ensemble(fragile(0), 3), SOFTMAX, seed=5)
+    monkeypatch.setattr(Fragile, "at", frozenset({8}))
+    monkeypatch.setattr(Fragile, "passes", 0)
+    with pytest.raises(ZeroDivisionError, match="8"):
+        trainer.fit(X, Y, epochs=3, batch_size=35, verbose=0)
+    monkeypatch.setattr(Fragile, "at", frozenset())
+    assert [own.step_count for own in trainer._optimizers[:2]] == [6, 1]
+    assert trainer.history.epochs.tolist()[:2] == [3, 0]
+    alone = nn.Trainer(fragile(0), SOFTMAX, seed=5)
+    alone.fit(X, Y, epochs=3, batch_size=35, verbose=0)
+    assert same(alone, trainer, 0)
+
+
+def test_an_error_is_raised_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where members of two kinds have raised: the second error is not left for the next call."""
+    other = nn.Sequential([nn.Dense(3), Fragile(), nn.Tanh(), nn.Dense(3)], input_shape=4, seed=1)
+    trainer = nn.Trainer(nn.Ensemble([fragile(0), other]), SOFTMAX)
+    monkeypatch.setattr(Fragile, "at", frozenset(range(1, 3)))
+    monkeypatch.setattr(Fragile, "passes", 0)
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(X, Y, batch_size=35, verbose=0)
+    trainer.fit(X, Y, batch_size=35, verbose=0)
+
+
+def test_an_error_of_an_evaluation_leaves_whole_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The epoch of each member counts, without the evaluation, as after Ctrl-C."""
+    trainer = nn.Trainer(nn.Ensemble(fragile(0), 2), SOFTMAX, seed=5)
+    monkeypatch.setattr(Fragile, "at", frozenset({5}))  # two steps of each member, then the first evaluation
+    monkeypatch.setattr(Fragile, "passes", 0)
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(X, Y, epochs=2, batch_size=35, validation_data=(X, Y), verbose=0)
+    monkeypatch.setattr(Fragile, "at", frozenset())
+    assert trainer.history.epochs.tolist() == [1, 1]
+    for k in range(2):
+        alone = nn.Trainer(fragile(k), SOFTMAX, seed=5 + k)
+        alone.fit(X, Y, batch_size=35, verbose=0)
+        assert same(alone, trainer, k)

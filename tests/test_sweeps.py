@@ -497,7 +497,7 @@ def test_halving_by_a_column_that_there_is_not() -> None:
     with pytest.raises(ValueError, match="got 'val_loss'"):
         sweep({"lr": RATES}, monitor="val_loss", epochs=9, halving=halving)
     with pytest.raises(TypeError, match="halving needs a make that returns a Trainer, got one that gives loss only"):
-        sweep({"a": [1, 2]}, None, None, make=lambda a: {"loss": a}, halving=halving, epochs=3)
+        sweep({"a": [1, 2]}, make=lambda a: {"loss": a}, halving=halving, epochs=3)
 
 
 def test_halved_runs_that_have_ended_are_left_alone() -> None:

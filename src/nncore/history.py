@@ -259,7 +259,7 @@ class History(dict[str, NDArray[np.float64]]):
         rows = self._table[1]
         if not rows:
             raise ValueError("there is no row to amend")
-        numbers = {name: _number(name, value) for name, value in mapping("values", values).items()}
+        numbers = {name: column_number(name, value) for name, value in mapping("values", values).items()}
         columns = self._with(numbers)
         for name, value in numbers.items():
             columns[name][rows - 1] = value
@@ -445,10 +445,10 @@ def _floats(name: str, values: Sequence[float | None] | NDArray[Any]) -> list[fl
     """The numbers of a column; those of a float64 array need no check one by one."""
     if isinstance(name, str) and isinstance(values, np.ndarray) and values.dtype == np.float64 and values.ndim == 1:
         return values.tolist()
-    return [_number(name, value) for value in values]
+    return [column_number(name, value) for value in values]
 
 
-def _number(name: Any, value: Any) -> float:
+def column_number(name: Any, value: Any) -> float:
     """Convert a value of the column `name` to float; None becomes NaN."""
     if not isinstance(name, str):
         raise TypeError(f"column names must be strings, got {shown(name)}")

@@ -280,11 +280,15 @@ cdef class Members:
         return sums, notes, losses
 
     def run(self, int threads, stop=None):
-        """Run all members. Returns for each the number of steps completed, and whether the next one failed."""
+        """Run all members. Returns for each the number of steps completed, and whether the next one failed.
+
+        Where Python code raises, ``steps`` says how far they came.
+        """
         cdef int64_t i
         cdef Program program
-        asked = _Stop(stop)
         python_ops = [op for owner in self.groups for op in (<MemberGroup>owner).python_ops]
+        # after an error no other member is worth its time
+        asked = _Stop(lambda: any([op.error is not None for op in python_ops]) or (stop is not None and stop()))
         if python_ops:    # they find their locks and their thread-local state on the calling thread only
             threads = 1
         for i, owner in enumerate(self.groups):
@@ -305,19 +309,24 @@ cdef class Members:
         finally:
             for program, bind in bound:
                 program.release(bind)
+        errors = taken_errors(python_ops)
         if asked.error is not None:
             raise asked.error
-        for op in python_ops:
-            if op.error is not None:
-                error, op.error = op.error, None
-                raise error
-        steps = np.array([self.members[i].steps for i in range(self.count)], dtype=np.int64)
+        if errors:
+            raise errors[0]
+        steps = self.steps
         failed = np.array([self.members[i].failed for i in range(self.count)], dtype=bool)
         failures = np.array([self.members[i].failure for i in range(self.count)], dtype=np.int64)
         for fault, message in FAULTS.items():
             if np.bitwise_or.reduce(failures, initial=0) & fault:
                 raise ValueError(message)
         return steps, failed
+
+    @property
+    def steps(self):
+        """The number of steps that each member has completed, also after an error."""
+        cdef int64_t i
+        return np.array([self.members[i].steps for i in range(self.count)], dtype=np.int64)
 
     @property
     def unit_sizes(self):

@@ -339,12 +339,11 @@ cdef class Program:
             if known is not None:
                 known.busy.give()
             self.release(bind)
+        errors = taken_errors(self.python_ops)
         if stoppable and asked.error is not None:
             raise asked.error
-        for op in self.python_ops:
-            if op.error is not None:
-                error, op.error = op.error, None
-                raise error
+        if errors:
+            raise errors[0]
         if failure:
             for fault, message in FAULTS.items():
                 if failure & <int>fault:

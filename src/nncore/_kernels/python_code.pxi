@@ -37,6 +37,16 @@ class PythonOp:
         self.function, self.error, self.threads = function, None, 1
 
 
+cdef list taken_errors(list ops):
+    """What the ops have raised. None of it is left, which a later run would raise."""
+    errors = []
+    for op in ops:
+        if op.error is not None:
+            errors.append(op.error)
+            op.error = None
+    return errors
+
+
 class _Stop:
     """Whether a run is to stop: for a signal whose handler raises (kept in ``error``), or because ``wanted()`` says so."""
 

@@ -62,8 +62,8 @@ class CallbackList:
         for callback in self.callbacks:
             known = list(row)
             callback.on_epoch_end(trainer, epoch, row)
-            if len(row) > len(known):
-                trainer.history.amend({name: value for name, value in row.items() if name not in known})
+            if added := {name: value for name, value in row.items() if name not in known}:
+                trainer.history.amend(added)
 
     def train_end(self, trainer: Any, failure: BaseException | None = None) -> None:
         """End the training for those that began it; then raise ``failure``, or else their first error."""

@@ -60,6 +60,7 @@ def save_trainer(trainer: BaseEnsembleTrainer, path: Target) -> None:
 def restore_ensemble(trainer: BaseEnsembleTrainer, path: Source) -> None:
     """Restore everything from a checkpoint, after checking that it fits."""
     custom = {type(layer).__name__: type(layer) for group in trainer.model.groups for layer in group.template.layers}
+    trainer._claim.check()  # nor within a callback: the call of fit goes on with the history and the optimizers that it has
     with trainer._claim:
         arrays, about, groups = read_groups(path, custom, "ensemble_trainer")
         name = named(path)

@@ -51,6 +51,7 @@ class EnsembleCall:
     ) -> None:  # fmt: skip
         self.trainer, self.parts, self.progress, self.exact_loss = trainer, parts, progress, exact_loss
         self.history, self.threads = trainer.history, _kernels.get_num_threads()
+        self.failure: BaseException | None = None  # that ended a round
         self.members = [Member(trainer, number) for number in range(len(trainer.model))]
         self.callbacks: list[CallbackList] = []
         if callbacks.callbacks:
@@ -78,6 +79,7 @@ class EnsembleCall:
             try:
                 for callbacks, member in zip(self.callbacks, self.members, strict=False):
                     callbacks.train_begin(member)
+                    self._stop_if_asked(member)
                 for part in self.parts:
                     part.cohort.kind.remember(part.data.train, part.cohort.loops[0].trainer)
                 with self.progress:
@@ -118,8 +120,14 @@ class EnsembleCall:
             done += self._run(portion, epochs, begun / total, total)
             begun += sum(len(places) for _, places, _ in portion)
         self._advance([(part.cohort, coming, own) for (part, _, coming), own in zip(ran, done, strict=True)])
+        rows: dict[int, dict[str, float]] = {}
         for (part, places, _), own in zip(ran, done, strict=True):
-            self._record(part, places, own, epochs)
+            rows |= self._record(part, places, own, epochs)
+        if self.failure:
+            raise self.failure
+        if self.callbacks and not self.interrupt.pressed():  # which leaves evaluations out
+            for number, row in rows.items():  # once all members are recorded: a callback may save them, or raise
+                self._epoch_end(number, row)
         self._show(epochs)
 
     def _portions(self, ready: list[Ready], epochs: int) -> list[list[Ready]]:
@@ -143,8 +151,11 @@ class EnsembleCall:
         return portions
 
     def _run(self, ready: list[Ready], epochs: int, begun: float, total: int) -> list[Round]:
-        """Run members at once; ``begun``: the share of all members of the round that ran before."""
-        if self.interrupt.pressed():
+        """Run members at once; ``begun``: the share of all members of the round that ran before.
+
+        After an error, which is kept, the steps that members have taken count, and no others run.
+        """
+        if self.interrupt.pressed() or self.failure:
             return [Round.none(part.cohort.numbers[places]) for part, places, _ in ready]
         counts = [len(places) for _, places, _ in ready]
         run = _kernels.Members([part.cohort.group for part, _, _ in ready], sum(counts))
@@ -159,7 +170,10 @@ class EnsembleCall:
             return self.interrupt.pressed()
 
         with self.trainer.model.lock:
-            steps, failed = _kernels.run_members(run, self.threads, stop)
+            try:
+                steps, failed = _kernels.run_members(run, self.threads, stop)
+            except BaseException as error:
+                self.failure, steps, failed = error, run.steps, np.zeros(sum(counts), dtype=bool)
         ends = np.cumsum(counts)[:-1]
         return [
             make(*own)
@@ -210,8 +224,8 @@ class EnsembleCall:
                     made[key].advance(steps, cohort.per_epoch)
                 self.trainer._optimizers[number] = made[key]
 
-    def _record(self, part: Part, places: Int64, done: Round, epochs: int) -> None:
-        """Rows of the history, with evaluations, and why members end."""
+    def _record(self, part: Part, places: Int64, done: Round, epochs: int) -> dict[int, dict[str, float]]:
+        """Rows of the history, with evaluations, and why members end. Returns the last row of those that came through."""
         cohort, history = part.cohort, self.history
         whole = done.steps // cohort.per_epoch
         for place in np.flatnonzero(done.failed):
@@ -219,7 +233,7 @@ class EnsembleCall:
             history.ended[number] = f"diverged: {self._divergence(cohort, number, steps, done.sums[place, steps])}"
         columns, through, left_out = done.columns, np.flatnonzero(whole == epochs), np.empty(0, dtype=np.int64)
         if self.evaluates and len(through):
-            found, complete = self._evaluated(part, places[through])
+            found, complete = self._evaluated_or_left_out(part, places[through])
             left_out = through[~complete]
             history.extend(done.numbers[left_out], {name: own[left_out] for name, own in columns.items()}, whole[left_out])
             for name, values in found.items():
@@ -228,9 +242,7 @@ class EnsembleCall:
         columns = _in_order(columns, cohort)
         counted = np.setdiff1d(np.flatnonzero(whole), left_out)
         history.extend(done.numbers[counted], {name: values[counted] for name, values in columns.items()}, whole[counted])
-        if self.callbacks and not self.interrupt.pressed():  # which leaves evaluations out
-            for place in through:
-                self._epoch_end(int(done.numbers[place]), {name: float(values[place, -1]) for name, values in columns.items()})
+        return {int(done.numbers[place]): {name: float(own[place, -1]) for name, own in columns.items()} for place in through}
 
     def _epoch_end(self, number: int, row: dict[str, float]) -> None:
         member, known = self.members[number], list(row)
@@ -238,8 +250,21 @@ class EnsembleCall:
             callback.on_epoch_end(member, member.epochs_done, row)
         if added := {name: value for name, value in row.items() if name not in known}:
             self.history.amend(number, added)
-        if member.stop_training and not self.history.ended[number]:
-            self.history.ended[number] = "stopped"
+        self._stop_if_asked(member)
+
+    def _stop_if_asked(self, member: Member) -> None:
+        """By one of its callbacks."""
+        if member.stop_training and not self.history.ended[member.number]:
+            self.history.ended[member.number] = "stopped"
+
+    def _evaluated_or_left_out(self, part: Part, places: Int64) -> tuple[dict[str, Array], NDArray[np.bool_]]:
+        """An error, which is kept, leaves evaluations out as Ctrl-C does: the epoch counts."""
+        if not self.failure:
+            try:
+                return self._evaluated(part, places)
+            except BaseException as error:
+                self.failure = error
+        return {}, np.zeros(len(places), dtype=bool)
 
     def _evaluated(self, part: Part, places: Int64) -> tuple[dict[str, Array], NDArray[np.bool_]]:
         """The columns (members,) of evaluations after an epoch, and which members have all of them."""

@@ -13,7 +13,7 @@ from nncore._messages import clipped, shown
 from nncore._utils.fields import count
 from nncore._utils.figures import Figure, SavePath, finish, new_figure, quartiles
 from nncore._utils.tables import html_table
-from nncore.history import History, larger_is_better
+from nncore.history import History, column_number, larger_is_better
 
 __all__ = ["EnsembleHistory"]
 
@@ -80,8 +80,8 @@ class EnsembleHistory:
         self.kept[numbers] = self.epochs[numbers]
 
     def amend(self, number: int, values: Mapping[str, float]) -> None:
-        """Set columns of the last row of a member."""
-        columns = {name: np.array([[value]], dtype=np.float64) for name, value in values.items()}
+        """Set columns of the last row of a member. TypeError, as in `History`, for what is no name or no number."""
+        columns = {name: np.array([[column_number(name, value)]]) for name, value in values.items()}
         self._put(np.array([number]), self.epochs[[number]] - 1, columns, np.ones(1, dtype=np.int64))
 
     def _put(

@@ -141,7 +141,9 @@ class EnsembleTrainer(BaseEnsembleTrainer):
 
         Notes
         -----
-        Ctrl-C ends the training with each member as it was after one of its epochs, of which some may have had one more.
+        Ctrl-C ends the training with each member as it was after one of its epochs, of which some may have had one more. So
+        does an error, of a signal handler for instance; where Python code of a member raises within an epoch, the steps before
+        it count for its optimizer, as with `Trainer.fit`.
         """
         self._claim.check()
         with self._claim:
@@ -300,7 +302,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         ValueError
             If the optimizer of a member keeps no averages, or no member has taken a step. Nothing is changed.
         RuntimeError
-            While the trainer trains.
+            While another thread trains.
 
         Examples
         --------
@@ -342,7 +344,7 @@ class EnsembleTrainer(BaseEnsembleTrainer):
         ValueError
             If the file is no checkpoint, or one of another training. Nothing is changed.
         RuntimeError
-            While the trainer trains.
+            While the trainer trains, also within a callback.
 
         Examples
         --------

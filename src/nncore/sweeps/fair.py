@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nncore._messages import shown
-from nncore._utils.fields import count
+from nncore._utils.fields import PathLike, count, function
 from nncore._utils.figures import COLORS, Figure, SavePath, finish, new_figure
 from nncore._utils.tables import html_table
 from nncore.history import larger_is_better
-from nncore.sweeps.run import candidate_score, own_copy
+from nncore.sweeps.run import candidate_score, own_copy, takes_seed
 from nncore.sweeps.space import parameters_of
 from nncore.sweeps.sweep import sweep
 from nncore.sweeps.table import SweepTable
@@ -135,10 +135,10 @@ def fair_comparison(
     Raises
     ------
     ValueError
-        If there are no held-out data, a space is too small, or a candidate does not have the measure: trainers have a loss and
-        metrics, estimators a score.
+        If there are no held-out data, a space is too small, a ``make`` takes no ``seed``, or a candidate does not have the
+        measure: trainers have a loss and metrics, estimators a score.
     RuntimeError
-        If no run of a candidate comes to a result.
+        If no run of a candidate comes to a result, in the search or of those that are measured.
     KeyboardInterrupt
         After Ctrl-C.
 
@@ -167,7 +167,8 @@ def fair_comparison(
         raise ValueError(f"test must be a pair (X, y), got {shown(test)}")
     if not any(options.get(name) for name in ("folds", "validation_data", "validation_split")):
         raise ValueError("folds, validation_data or validation_split must give held-out data for the choice, got none")
-    for name, (_, space) in candidates.items():
+    for name, pair in candidates.items():
+        make, space = _checked_candidate(name, pair)
         if (size := len(parameters_of(space, budget if isinstance(space, Mapping) else None, seed))) < budget:
             raise ValueError(f"the space of {name} must have {budget} sets of parameters, the budget, got {size}")
     searches, finals, column = {}, dict[str, SweepTable](), ""
@@ -185,11 +186,20 @@ def fair_comparison(
     return FairComparison(searches, finals, column, "max" if column == "score" or _larger(column) else "min")
 
 
+def _checked_candidate(name: Any, pair: Any) -> tuple[Callable[..., Any], Any]:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise TypeError(f"candidates must be pairs (make, space), got {shown(pair)} for {name}")
+    make, space = function(f"make of {name}", pair[0]), pair[1]
+    if not takes_seed(make):
+        raise ValueError(f"make of {name} must take seed, for the runs that are measured, got {shown(make)}")
+    return make, space
+
+
 def _of_candidate(name: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of its search: another training has another file."""
     if options.get("file") is None:
         return dict(options)
-    path = Path(options["file"])
+    path = Path(PathLike(argument="file").check(options["file"]))
     return {**options, "file": path.with_name(f"{path.stem}-{quote(str(name), safe=' ')}{path.suffix}")}
 
 
@@ -236,7 +246,9 @@ SEARCHED = (
 
 def _check_measured(name: str, table: SweepTable, column: str) -> None:
     there = dict.fromkeys(one for run in table for one in run.values)
-    if there and column not in there:
+    if not there:  # as with callbacks that need validation data, which only the search has where there are folds
+        raise RuntimeError(f"no run of {name} that is measured came to a result: {table[0].ended}")
+    if column not in there:
         raise ValueError(
             f"measure must be what all candidates are measured by, got {shown(column)}: of {name} there are {', '.join(there)}"
         )

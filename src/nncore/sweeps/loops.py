@@ -6,7 +6,7 @@ import contextlib
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -172,12 +172,15 @@ def run_in_threads(feed: Feed, threads: int, backend: str) -> None:
             executor.shutdown(wait=not running, cancel_futures=True)
 
 
-def _ended(running: dict[Future[Run], Step]) -> list[Step]:
-    """The steps that have ended, after some patience."""
+def _ended(running: dict[Future[Run], Step]) -> Iterator[Step]:
+    """The steps that have ended, after some patience. Then raises what ends a program, as SystemExit, and is no result."""
     if not running:
         time.sleep(PATIENCE)
     done, _ = wait(running, timeout=PATIENCE, return_when=FIRST_COMPLETED)
-    return [running.pop(future) for future in done]
+    for future in sorted(done, key=lambda one: one.exception() is not None):
+        step = running.pop(future)
+        future.result()
+        yield step
 
 
 def _stop(running: dict[Future[Run], Step]) -> None:

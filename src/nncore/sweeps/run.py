@@ -24,7 +24,7 @@ from nncore.history import History, larger_is_better
 from nncore.sweeps.digest import digest
 from nncore.training.trainer import Trainer
 
-__all__ = ["Fold", "Job", "Run", "Task", "Work", "candidate_score", "own_copy"]
+__all__ = ["Fold", "Job", "Run", "Task", "Work", "candidate_score", "own_copy", "takes_seed"]
 
 Array = NDArray[Any]
 
@@ -141,12 +141,14 @@ class Work:
     callbacks: Callable[[], Any] | None
     keep: bool
 
-    def takes_seed(self) -> bool:
-        try:
-            parameters = inspect.signature(self.make).parameters.values()
-        except (TypeError, ValueError):  # of a function in C
-            return True
-        return any(p.kind is p.VAR_KEYWORD or p.name == "seed" for p in parameters)
+
+def takes_seed(make: Callable[..., Any]) -> bool:
+    """Whether a function has an argument ``seed``."""
+    try:
+        parameters = inspect.signature(make).parameters.values()
+    except (TypeError, ValueError):  # of a function in C
+        return True
+    return any(p.kind is p.VAR_KEYWORD or p.name == "seed" for p in parameters)
 
 
 class Job:

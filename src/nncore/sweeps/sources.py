@@ -6,14 +6,16 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from nncore._messages import shown
+from nncore.optimizers import GradientOptimizer
 from nncore.sweeps.halving import SuccessiveHalving
 from nncore.sweeps.run import Job, Run, Task, candidate_score
 from nncore.sweeps.space import checked
+from nncore.training.trainer import Trainer
 
 __all__ = ["Asked", "Halved", "Plain", "Source", "Step", "tasks"]
 
@@ -60,15 +62,23 @@ class Plain(Source):
         return [step.job]
 
 
+class Judge(Protocol):
+    """By what runs are compared."""
+
+    @property
+    def mode(self) -> str: ...
+
+    def score(self, run: Run) -> float: ...
+
+
 class Asked(Source):
     """Candidates that another program suggests, which is told their results."""
 
     def __init__(
-        self, suggestions: Any, runs: int, each: Callable[[int, Mapping[str, Any]], Sequence[Job]],
-        score: Callable[[Run], float], mode: Callable[[Iterable[Run]], str],
+        self, suggestions: Any, runs: int, each: Callable[[int, Mapping[str, Any]], Sequence[Job]], judge: Judge
     ) -> None:  # fmt: skip
         self._source, self._arguments = suggestions if isinstance(suggestions, tuple) else (suggestions, None)
-        self._runs, self._each, self._score, self._mode = runs, each, score, mode
+        self._runs, self._each, self._judge = runs, each, judge
         self._asked, self._waiting = 0, deque[Job]()
         self._trials: dict[int, tuple[Any, list[Run], int]] = {}  # by candidate: its runs that are done, and how many it has
         self.total = runs * len(each(0, {})) if runs else 0
@@ -87,7 +97,7 @@ class Asked(Source):
         trial, runs, count = self._trials[run.candidate]
         runs.append(run)
         if len(runs) == count and run.ended != "interrupted":
-            self._tell(trial, candidate_score(map(self._score, runs)), self._mode(runs))
+            self._tell(trial, candidate_score(map(self._judge.score, runs)), self._judge.mode)
         return [step.job]
 
     def _check_direction(self, mode: str) -> None:
@@ -116,6 +126,15 @@ def _failed() -> Any:
 
 def _fails(run: Run) -> bool:
     return run.ended.startswith(("raised", "diverged", "interrupted"))
+
+
+def _starts_anew(subject: Any) -> bool:
+    """Whether a call of ``fit`` does not go on where the last one stopped."""
+    if not isinstance(subject, Trainer) or isinstance(subject.optimizer, GradientOptimizer):
+        return False
+    from nncore.second_order import ScipyMinimize  # only now: it needs more of SciPy
+
+    return isinstance(subject.optimizer, ScipyMinimize)
 
 
 class Halved(Source):
@@ -151,7 +170,7 @@ class Halved(Source):
 
     def done(self, step: Step) -> Iterable[Job]:
         candidate, rung = step.job.task.candidate, self._rung[step.job.task.candidate]
-        self._check(step.job.run)
+        self._check(step.job)
         self._left[candidate] -= 1
         if self._left[candidate]:
             return []
@@ -167,8 +186,14 @@ class Halved(Source):
     def halted(self) -> list[Job]:
         return [job for candidate in self._jobs for job in self._ended(candidate)]
 
-    def _check(self, run: Run) -> None:
-        """The first result tells whether there is anything to choose by."""
+    def _check(self, job: Job) -> None:
+        """The first result tells whether there is anything to choose by, and to go on with."""
+        run = job.run
+        if len(self._ends) > 1 and _starts_anew(job.subject):
+            raise TypeError(
+                f"halving needs optimizers that go on where they were halted, got {shown(job.subject.optimizer)}, which starts "
+                "from scratch in every call of fit: take another one, as LBFGS(), or no halving"
+            )
         if _fails(run):
             return
         if run.history is None:

@@ -12,13 +12,14 @@ from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import several
 from nncore._utils.checks import row_count
-from nncore._utils.fields import choice, count
+from nncore._utils.fields import choice, count, function
+from nncore._utils.hints import warn
 from nncore.ensemble.subsets import Folds
 from nncore.history import larger_is_better
 from nncore.sweeps.best_model import BestModel
 from nncore.sweeps.halving import SuccessiveHalving
 from nncore.sweeps.loops import Feed, Sink, run_by_joblib, run_in_threads
-from nncore.sweeps.run import Fold, Job, Run, Work
+from nncore.sweeps.run import Fold, Job, Run, Work, takes_seed
 from nncore.sweeps.sources import Asked, Halved, Plain, Source, tasks
 from nncore.sweeps.space import parameters_of
 from nncore.sweeps.store import Store, fingerprint
@@ -26,7 +27,7 @@ from nncore.sweeps.table import SweepTable
 
 __all__ = ["sweep"]
 
-MONITORS = ("val_loss", "score", "train_score", "running_loss", "loss")
+MONITORS = ("val_loss", "score", "train_score", "loss", "running_loss")
 
 
 def sweep(
@@ -62,9 +63,10 @@ def sweep(
     validation_data : (X, y) or (X, y, sample_weight), optional
         What runs are validated on instead.
     monitor, mode : str
-        The column that decides, and whether it is better when smaller ("min") or larger ("max"). "auto": ``val_loss``, the
-        score of an estimator, the running loss, or the first column that a function returns; a score and the columns that
-        `History.best` knows are better when larger, others when smaller.
+        The column that decides, and whether it is better when smaller ("min") or larger ("max"). "auto": the first of
+        ``val_loss``, the score of an estimator, ``loss`` and the running loss that all runs have, or the first column that a
+        function returns; a score and the columns that `History.best` knows are better when larger, others when smaller. If
+        the runs have no column in common, as gradient steps and `nncore.second_order` without validation, a warning says so.
     halving : SuccessiveHalving or ASHA, optional
         Goes on only with the runs that are worth it. For trainers on threads, in whose memory a run waits to go on; for several
         processes start the same sweep with the same file in each. Without callbacks: each rung is a call of ``fit``, at whose
@@ -99,13 +101,15 @@ def sweep(
     Returns
     -------
     SweepTable
-        A row for each run. One that diverges or raises is a row that says so; it is not tried again.
+        A row for each run. One that diverges or raises is a row that says so; it is not tried again. What ends a program,
+        as SystemExit, ends the sweep.
 
     Raises
     ------
     ValueError, TypeError
         For arguments that do not fit together, before anything is run; for a ``monitor`` of halving that is no column of the
-        history after the first rung of a run; for a study of the other direction after its first result.
+        history, and for an optimizer that cannot go on, after the first rung of a run; for a study of the other direction after
+        its first result.
 
     Notes
     -----
@@ -127,14 +131,19 @@ def sweep(
     >>> len(table), table.best().parameters
     (24, {'lr': 0.03, 'units': 8})
     """
+    function("make", make)
+    if callbacks is not None:
+        function("callbacks", callbacks)
     halving = None if halving is None else _checked_halving(halving, callbacks)
     keep, backend = choice("keep", keep, ("none", "best", "all")), _checked_backend(backend, halving, space)
     seed, seed_list = count("seed", seed, 0), _seeds(seeds)
+    if X is None:
+        _check_no_data(y=y, folds=folds, validation_data=validation_data, halving=halving, callbacks=callbacks, **fit)
     data = None if X is None else _folds(X, y, folds, validation_data, fit, seed)
     if folds is not None:
         fit.pop("sample_weight", None)  # it is that of the folds
     work = Work(make, data, dict(fit), callbacks, keep != "none")
-    seeded = work.takes_seed()
+    seeded = takes_seed(make)
     if len(seed_list) > 1 and not seeded:
         raise ValueError(f"make must take seed for several seeds, got {shown(make)}")
     number = None if data is None or folds is None else len(data)
@@ -150,18 +159,18 @@ def sweep(
     if hasattr(space[0] if isinstance(space, tuple) and space else space, "ask"):
         if runs is None:
             raise ValueError("runs must be the number of candidates to ask for, got None")
-        source = Asked(space, count("runs", runs), lambda first, one: jobs_of([one], first), judge.score, judge.mode_of)
+        source = Asked(space, count("runs", runs), lambda first, one: jobs_of([one], first), judge)
     else:
         jobs = jobs_of(parameters_of(space, runs, seed))
         epochs = count("epochs", fit.get("epochs", 1)) if halving else 0
-        source = Halved(jobs, halving, epochs, judge.monitor, judge.mode_of([])) if halving else Plain(jobs)
+        source = Halved(jobs, halving, epochs, judge.monitor, judge.mode) if halving else Plain(jobs)
     models = BestModel(len(seed_list) * (number or 1), judge.score) if keep == "best" else None
     sink = Sink(source.total, judge.value, judge.score, models, verbose)
     store = None
     if file is not None:
         for job in jobs:
             _ = job.task.key  # refused before the file is made if it has none, and made before a run changes its parameters
-        chosen = {"halving": halving, "monitor": judge.monitor, "mode": judge.mode_of([])} if halving else {}
+        chosen = {"halving": halving, "monitor": judge.monitor, "mode": judge.mode} if halving else {}
         store = Store(file, fingerprint(work, name, chosen))
     try:
         (run_in_threads if backend == "threads" else run_by_joblib)(Feed(source, sink, store), threads, backend)
@@ -170,40 +179,69 @@ def sweep(
         if store is not None:
             store.close()
     runs_done = sorted(sink.runs, key=lambda run: run.number)
-    return SweepTable(runs_done, judge.monitor_of(runs_done), judge.mode_of(runs_done))
+    for run in runs_done:
+        judge.see(run)
+    judge.warn_of_others(runs_done)
+    return SweepTable(runs_done, judge.monitor, judge.mode)
+
+
+def _check_no_data(**given: Any) -> None:
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise ValueError(f"{names[0]} needs X, got none: without data make gets the parameters alone and returns the results")
 
 
 class _Judge:
-    """Which column decides, once it is known, and in which direction."""
+    """Which column decides, as far as it is known from the runs seen so far, and in which direction.
+
+    One that all runs have, so that they can be compared; if there is none, one that some have.
+    """
 
     def __init__(self, monitor: str, mode: str, expected: str) -> None:
         if not isinstance(monitor, str):
             raise TypeError(f"monitor must be the name of a column, got {shown(monitor)}")
-        self._asked, self._mode, self._expected = monitor, choice("mode", mode, ("auto", "min", "max")), expected
+        self._given, self._mode = expected if monitor == "auto" else monitor, choice("mode", mode, ("auto", "min", "max"))
+        self._of_some: dict[str, None] = {}  # the columns that there are, in their order
+        self._of_all: list[str] | None = None  # those that all runs have
+
+    def see(self, run: Run) -> None:
+        """Take account of the columns of a run that has a result."""
+        if run.values:
+            self._of_some |= dict.fromkeys(run.values)
+            before = run.values if self._of_all is None else self._of_all
+            self._of_all = [name for name in before if name in run.values]
 
     @property
     def monitor(self) -> str:
-        return self._expected if self._asked == "auto" else self._asked
+        if self._given:
+            return self._given
+        names = self._of_all or self._of_some
+        return next((name for name in MONITORS if name in names), next(iter(names), "loss"))
 
-    def monitor_of(self, runs: Iterable[Run]) -> str:
-        if self.monitor:
-            return self.monitor
-        values = next((run.values for run in runs if run.values), {})
-        return next((name for name in MONITORS if name in values), next(iter(values), "loss"))
-
-    def mode_of(self, runs: Iterable[Run]) -> str:
-        return self._mode if self._mode != "auto" else _direction(self.monitor_of(runs))
+    @property
+    def mode(self) -> str:
+        return self._mode if self._mode != "auto" else _direction(self.monitor)
 
     def value(self, run: Run) -> float:
         """The best value of a run, NaN without one."""
-        return run.best(self.monitor_of([run]), self.mode_of([run]))
+        self.see(run)
+        return run.best(self.monitor, self.mode)
 
     def score(self, run: Run) -> float:
         """The smaller the better."""
         value = self.value(run)
         if not math.isfinite(value):
             return math.inf
-        return -value if self.mode_of([run]) == "max" else value
+        return -value if self.mode == "max" else value
+
+    def warn_of_others(self, runs: Iterable[Run]) -> None:
+        """Say so if runs cannot be compared, as those of optimizers that report different losses."""
+        others = [run for run in runs if run.values and self.monitor not in run.values]
+        if others and not self._given:
+            warn(
+                f"the runs have no column in common to be judged by: {len(others)} have no {self.monitor}, the first "
+                f"{', '.join(others[0].values)}. Give monitor=, data for validation, or exact_loss=True"
+            )
 
 
 def _direction(column: str) -> str:
