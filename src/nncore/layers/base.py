@@ -78,6 +78,8 @@ class Layer(Configured):
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
     - ``x`` and ``dy`` are read-only, and their memory is reused for the next batch: copy values to keep them.
+    - ``backward`` finds the attributes that ``forward`` has assigned, also if other threads use the model, or if a loss in
+      Python predicts with it in between: what ``forward`` assigns then is not kept.
     - Type checkers take any name that is read for an array; to assign to ``layer.scale`` from outside, annotate it.
     - ``takes_mask = True`` in the class lets it stand between `Masking` and a recurrent layer: right for a layer that computes
       each number from that number alone.
@@ -275,10 +277,20 @@ class Layer(Configured):
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         """Record the layer's ops; the default calls ``forward`` and ``backward`` in Python."""
-        y = tape.signal(str(self.name), self.output_shape)
+        y, model = tape.signal(str(self.name), self.output_shape), self.owner and self.owner()
+        if model:
+            tape.lock = model.lock  # of two threads one would replace what the layer keeps for the other's backward pass
 
         def forward(rows: int) -> None:
-            result = self.forward(read_only(x.value[:rows].reshape(rows, *x.shape)), tape.training)
+            # whether it is between this layer's forward and backward pass, as where a loss in Python predicts
+            between = not tape.gradients and model and model.gradients_in_use.held
+            before = dict(vars(self)) if between else {}
+            try:
+                result = self.forward(read_only(x.value[:rows].reshape(rows, *x.shape)), tape.training)
+            finally:
+                if between:
+                    vars(self).clear()
+                    vars(self).update(before)
             y.value[:rows] = returned(f"{self.name}.forward", result, (rows, *y.shape)).reshape(rows, -1)
 
         def backward(rows: int) -> None:
