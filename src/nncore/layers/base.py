@@ -242,6 +242,11 @@ class Layer(Configured):
         return False
 
     @property
+    def batch_dependent_at_inference(self) -> bool:
+        """Whether a row's output depends on the other rows in inference mode too."""
+        return False
+
+    @property
     def batch_rows(self) -> int | None:
         """The number of rows that every batch must have, if any."""
         return None

@@ -137,6 +137,10 @@ class BatchNorm(Layer):
     def batch_dependent(self) -> bool:
         return self._of_batch(True)
 
+    @property
+    def batch_dependent_at_inference(self) -> bool:
+        return self._of_batch(False)
+
     def smallest_batch(self, training: bool) -> int:
         return 2 if self.length == 1 and self._of_batch(training) else 1
 
