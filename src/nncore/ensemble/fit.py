@@ -41,7 +41,7 @@ class Part:
     held_back: list[Int64] | None
 
     def evaluated(self, places: Int64, exact_loss: bool) -> list[tuple[str, Dataset, list[Any] | None]]:
-        """What members, given by their places, are evaluated on after an epoch: the prefix of the columns, data, rows of each."""
+        """What members, given by their places, are evaluated on after an epoch: the prefix of columns, data, rows of each."""
         data, chosen = self.data, self.cohort.chosen
         asked: list[tuple[str, Dataset, list[Any] | None]] = []
         if exact_loss:

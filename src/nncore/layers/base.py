@@ -70,7 +70,8 @@ class Layer(Configured):
     """Base of all layers, and of layers written in Python by a user.
 
     A user's layer defines ``forward(x, training)`` and ``backward(dy)``, and ``build(input_shape)`` if it has parameters or
-    changes the shape. It then works in a compiled program like any other, at the cost of one call into Python per pass.
+    changes the shape. It then works in a compiled program like any other, at the cost of one call into Python per pass. Its
+    base is `Layer`: those of nncore have compiled passes, and a layer derived from one with passes in Python is refused.
 
     - ``__init__`` calls ``super().__init__(name=name)``.
     - ``build(input_shape)`` calls ``add_parameter`` and returns the output shape (default: the input's).
