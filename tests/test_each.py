@@ -314,5 +314,5 @@ def test_numbers_that_may_be_none_or_schedules(layer: Callable[[Any], nn.Layer],
 
 def test_none_does_not_let_each_in() -> None:
     for make in (lambda: nn.GRU(3, stateful=nn.Each([None, 2])), lambda: nn.Dense(2, name=nn.Each([None, "a"]))):  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="must be None or a .*, got Each"):
+        with pytest.raises(TypeError, match=r"must be None or a .*, got Each"):
             make()
