@@ -94,6 +94,36 @@ def test_batch_statistics_at_inference(rng: np.random.Generator) -> None:
         model.predict(X[:1])
 
 
+def test_batch_statistics_at_inference_are_those_of_1024_rows(rng: np.random.Generator) -> None:
+    """Whatever the number of parameters, and for the members of an ensemble as for a model alone."""
+    model = nn.Sequential([nn.BatchNorm(track_running_stats=False)], input_shape=3, dtype="float64")
+    X = rng.normal(2, 3, (3000, 3))
+    expected = [(rows - rows.mean(axis=0)) / np.sqrt(rows.var(axis=0) + 1e-5) for rows in (X[:1024], X[1024:2048], X[2048:])]
+    np.testing.assert_allclose(model.predict(X), np.concatenate(expected), rtol=1e-9, atol=1e-12)
+    assert np.array_equal(nn.Ensemble([model]).predict_members(X)[0], model.predict(X))
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        lambda trainer, X, y: trainer.model.predict(X),
+        lambda trainer, X, y: trainer.evaluate(X, y),
+        lambda trainer, X, y: trainer.fit(np.eye(4, 3), np.eye(4, 1), validation_data=(X, y), verbose=0),
+    ],
+    ids=["predict", "evaluate", "validation"],
+)
+@pytest.mark.parametrize("together", [False, True])
+def test_one_row_at_inference_is_refused(work: Callable[..., Any], together: bool, rng: np.random.Generator) -> None:
+    """Its variance would be 0, and every output the same. Before anything has changed."""
+    model = nn.Sequential([nn.BatchNorm(track_running_stats=False), nn.Dense(1)], input_shape=3)
+    trainer = nn.Trainer(nn.Ensemble([model, model]) if together else model, "squared_error")
+    member = trainer.model[0] if together else model
+    before = member.parameters.copy()
+    with pytest.raises(ValueError, match="takes the mean and the variance of a batch and needs at least 2 rows"):
+        work(trainer, rng.normal(size=(1, 3)), np.zeros((1, 1)))
+    assert np.array_equal(member.parameters, before)
+
+
 def test_selected_units(rng: np.random.Generator) -> None:
     layer = nn.BatchNorm(units=[4, 1])
     model = nn.Sequential([layer], input_shape=5, dtype="float64")

@@ -189,6 +189,53 @@ def test_losses_may_inspect_their_own_model() -> None:
         trainer.model.loss_and_gradient(X, d, loss)
 
 
+class Square(nn.Layer):
+    """x², which keeps x for its backward pass."""
+
+    def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+        self.x, self.training, self.rows = x.copy(), training, len(x)
+        return x**2
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        assert self.training
+        return 2 * self.x * dy
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate", "activations"])
+def test_what_a_layer_keeps_is_not_replaced_by_other_threads(name: str) -> None:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        alone, disturbed = make(Square()), make(Square())
+        for trainer in (alone, disturbed):
+            trainer.optimizer.lr = 1e-4
+        alone.fit(X, Y, epochs=4, batch_size=64, verbose=0)
+        work = WORK[name]
+        beside(lambda: work(disturbed), lambda: disturbed.fit(X, Y, epochs=4, batch_size=64, verbose=0))
+    finally:
+        sys.setswitchinterval(before)
+    assert disturbed.model.parameters.tobytes() == alone.model.parameters.tobytes()
+
+
+@pytest.mark.parametrize("name", ["predict", "evaluate", "activations"])
+def test_what_a_layer_keeps_is_not_replaced_by_its_own_loss(name: str) -> None:
+    """After the pass the layer has what a prediction leaves, as ever."""
+    d = np.zeros((len(X), 10))
+    gradients = []
+    for looks in (False, True):
+        trainer = make(Square())
+
+        def loss(y: np.ndarray, d: np.ndarray, trainer: nn.Trainer = trainer, looks: bool = looks) -> Any:
+            if looks:
+                WORK[name](trainer)
+            return ((y - d) ** 2).sum(axis=1), 2 * (y - d)
+
+        gradients.append(trainer.model.loss_and_gradient(X, d, loss)[1])
+        trainer.model.predict(X[:10])
+        assert vars(trainer.model.layers[2])["rows"] == 10
+    assert gradients[0].tobytes() == gradients[1].tobytes()
+
+
 @pytest.mark.parametrize("name", CALLS)
 def test_gradients_within_gradients_are_refused(name: str) -> None:
     """They would overwrite the values that later layers have written."""

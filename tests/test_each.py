@@ -291,3 +291,28 @@ class Cubic:
 def test_a_loss_that_cannot_be_described_is_evaluated() -> None:
     trainer = nn.Trainer(nn.Ensemble(net(), 2), Cubic(), nn.SGD(PAIR))
     assert trainer.evaluate(X, TARGETS)["loss"] > 0
+
+
+@pytest.mark.parametrize(
+    ("layer", "values"),
+    [
+        (lambda value: nn.BatchNorm(momentum=value), [0.1, None, 0.5]),
+        (lambda value: nn.BatchRenorm(r_max=value), [1.0, schedules.Constant(1.5), 3.0]),
+        (lambda value: nn.BatchRenorm(d_max=value), [0.0, 0.1, 5.0]),
+    ],
+    ids=["momentum", "r_max", "d_max"],
+)
+def test_numbers_that_may_be_none_or_schedules(layer: Callable[[Any], nn.Layer], values: list[Any]) -> None:
+    def model(seed: int, value: Any) -> nn.Sequential:
+        return net(seed, layer(value))
+
+    together = check(values, lambda value: {}, lambda value: {"batch_size": 16, "epochs": 3}, model=model)
+    with pytest.raises(ValueError, match="has one value for each member of an ensemble"):
+        nn.Trainer(model(0, nn.Each(values)), SOFTMAX).fit(X, Y, verbose=0)  # without an ensemble
+    assert len(together.model) == MEMBERS
+
+
+def test_none_does_not_let_each_in() -> None:
+    for make in (lambda: nn.GRU(3, stateful=nn.Each([None, 2])), lambda: nn.Dense(2, name=nn.Each([None, "a"]))):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"must be None or a .*, got Each"):
+            make()

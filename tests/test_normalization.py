@@ -558,6 +558,20 @@ def test_a_variance_that_float32_cannot_hold_without_running_averages(rng: np.ra
     nn.Trainer(wide, "mean_squared_error", nn.SGD(lr=1e-45)).fit(X, 0 * y, batch_size=32, verbose=0)
 
 
+@pytest.mark.parametrize("size", [8, 20, 64, 132])
+@pytest.mark.parametrize("layer", [nn.LayerNorm, nn.RMSNorm, lambda: nn.GroupNorm(2)])
+def test_rows_whose_squares_float32_cannot_hold(layer: Callable[[], nn.Layer], size: int, rng: np.random.Generator) -> None:
+    """A row of any width is normalized, with its gradient, as one 1e18 times smaller: ε is small beside both."""
+    X = rng.standard_normal((9, size)).astype(np.float32)
+    small, large = (nn.Sequential([layer()], input_shape=size) for _ in range(2))
+    scale = np.float32(2.0**67)  # 1.5e20
+    np.testing.assert_allclose(large.predict(scale * X), small.predict(2.0**7 * X), rtol=1e-5, atol=1e-6)
+    y = rng.standard_normal((9, size))
+    got = large.deltas(scale * X, y, "squared_error")["input"]
+    expected = small.deltas(2.0**7 * X, y, "squared_error")["input"]
+    np.testing.assert_allclose(got * 2.0**60, expected, rtol=1e-4, atol=1e-6 * np.abs(expected).max())
+
+
 # --- invalid arguments
 
 

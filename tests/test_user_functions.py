@@ -308,3 +308,51 @@ def test_names_of_states_and_parameters(case: str) -> None:
         return
     with pytest.raises(ValueError, match=r"^(name of an array|arrays) of own_1 must"):
         nn.Sequential([Own()], 3)
+
+
+class Doubled(nn.ReLU):
+    def forward(self, x: Array, training: bool) -> Any:
+        return 2 * x
+
+
+class StraightThrough(nn.Sigmoid):
+    def backward(self, dy: Array) -> Any:
+        return dy
+
+
+class Mixed(Doubled, nn.Layer):
+    """Derived twice."""
+
+
+@pytest.mark.parametrize(("cls", "message"), [(Doubled, "Doubled, defines forward"), (StraightThrough, "h, defines backward"),
+                                              (Mixed, "Mixed, defines forward.*ReLU")])  # fmt: skip
+def test_passes_in_python_in_the_place_of_compiled_ones_are_refused(cls: type[nn.Layer], message: str) -> None:
+    """They would not be called."""
+    with pytest.raises(TypeError, match=message):
+        nn.Sequential([nn.Dense(2), cls()], input_shape=2)
+
+
+def test_layers_derived_from_compiled_ones() -> None:
+    class Named(nn.Dense):
+        """Without passes of its own."""
+
+    class Own(nn.ReLU):
+        """Emits them itself."""
+
+        def emit(self, tape: Any, x: Any) -> Any:
+            return nn.Layer.emit(self, tape, x)
+
+        def forward(self, x: Array, training: bool) -> Any:
+            return 5 * x
+
+    assert nn.Sequential([Named(2)], input_shape=2).parameters.size == 6
+    assert nn.Sequential([Own()], input_shape=1).predict([[1.0]]) == 5
+
+
+@pytest.mark.parametrize("name", ["transform", "inverse_transform"])
+def test_scalers_of_ones_own_that_a_model_would_not_call_are_refused(name: str) -> None:
+    cls = type("Logarithm", (nn.data.StandardScaler,), {name: lambda self, X: np.log(X)})
+    model = nn.Sequential([nn.Dense(1)], input_shape=2)
+    with pytest.raises(TypeError, match=f"input_scaler must be a scaler of nncore, got Logarithm.*, whose {name} would not"):
+        model.input_scaler = cls().fit([[1.0, 2.0], [3.0, 5.0]])
+    assert model.input_scaler is None

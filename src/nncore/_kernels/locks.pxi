@@ -17,8 +17,13 @@ cdef class Exclusive:
     def __reduce__(self):
         return Exclusive, (self.message,)
 
+    @property
+    def held(self):
+        """Whether it is set by a run on this thread."""
+        return self.thread == PyThread_get_thread_ident() and self.process == getpid()
+
     cdef int check(self) except -1:
-        if self.thread == PyThread_get_thread_ident() and self.process == getpid():
+        if self.held:
             raise RuntimeError(self.message)
         return 0
 

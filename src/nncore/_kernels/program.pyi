@@ -69,6 +69,8 @@ class WatchedLock:
 
 class Exclusive:
     def __new__(cls, message: str) -> Self: ...
+    @property
+    def held(self) -> bool: ...
 
 class Claim:
     @property

@@ -292,6 +292,9 @@ class Maybe(_Of[G | None, T | None], Generic[G, T]):
         field.alternative = "None or "
 
     def check(self, value: Any) -> T | None:
+        if isinstance(value, Each) and (given := [own for own in value.values if own is not None]):
+            self.field.check(Each(given))  # whether it takes one for each member, too
+            return value.checked(self.check)
         return None if value is None else self.field.check(value)
 
 

@@ -23,7 +23,7 @@ except ImportError:  # Windows, where a file that is open cannot be removed
 
 __all__ = [
     "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "content", "file_name", "is_own",
-    "named", "naming", "regular", "stream", "write", "write_all", "write_to",
+    "named", "naming", "regular", "replaced", "stream", "write", "write_all", "write_to",
 ]  # fmt: skip
 
 
@@ -97,6 +97,11 @@ def class_name(cls: type) -> str:
 def is_own(cls: type) -> bool:
     """Whether a class is nncore's own."""
     return f"{cls.__module__}.".startswith(PACKAGE)
+
+
+def replaced(cls: type, *names: str) -> str | None:
+    """The first of these methods that a user's class has in the place of nncore's own."""
+    return next((name for name in names if not is_own(next(base for base in cls.__mro__ if name in vars(base)))), None)
 
 
 def check_target(path: str | bytes | PathLike[str]) -> Path:

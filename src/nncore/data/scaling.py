@@ -12,6 +12,7 @@ from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.fields import Converted, Maybe, Number, number
+from nncore._utils.files import replaced
 from nncore._utils.registry import classes
 from nncore.data.scaler import Scaler
 
@@ -356,6 +357,11 @@ def attached(scaler: Any, features: int, argument: str) -> Scaler | None:
         return None
     if not isinstance(scaler, Scaler):
         raise TypeError(f"{argument} must be a scaler of nncore.data or None, got {shown(scaler)} of {type(scaler).__module__}")
+    if name := replaced(type(scaler), "transform", "inverse_transform"):
+        raise TypeError(
+            f"{argument} must be a scaler of nncore, got {shown(scaler)}, whose {name} would not be called: transform the data "
+            "before they are passed to the model"
+        )
     scaler._check_fitted()
     if scaler.n_features_in_ != features:
         raise ValueError(f"{argument} must be fitted on {features} features, got {scaler.n_features_in_}")

@@ -17,7 +17,7 @@ from nncore.model import Sequential
 from nncore.optimizers import GradientOptimizer
 from nncore.program.lanes import Lanes, in_lanes
 from nncore.samplers import Examples, Sampler, Shuffled, checked_factors, checked_orders
-from nncore.training.base import EVALUATION_ROWS, BaseTrainer
+from nncore.training.base import BaseTrainer
 from nncore.training.checkpoint import RESTORED
 from nncore.training.coming import ComingSteps
 from nncore.training.dataset import Dataset
@@ -334,7 +334,7 @@ def evaluate_members(
     """
     rows: list[Any] = [data.chosen] * len(members) if chosen is None else list(chosen)
     lengths = np.array([len(data) if own is None else len(own) for own in rows])
-    capacities = np.array([min(1 << (int(n) - 1).bit_length(), EVALUATION_ROWS) for n in lengths])
+    capacities = np.array([trainers[0]._evaluation_rows(int(n)) for n in lengths])
     names = trainers[0].row_columns("")
     result, complete = {name: np.full(len(members), np.nan) for name in names}, np.zeros(len(members), dtype=bool)
     for capacity in np.unique(capacities).tolist():

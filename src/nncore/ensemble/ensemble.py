@@ -53,9 +53,13 @@ class Ensemble:
     Notes
     -----
     ``ensemble[k]`` is member k, a `Sequential` whose parameters are views into the ensemble's: all that can be seen of a
-    network can be seen of it. To average the predictions of networks is to reduce their variance: with errors of variance
-    σ² and correlation ρ between members, the mean of k has ρσ² + (1 − ρ)σ²/k (Breiman: Bagging predictors, 1996; Hansen,
-    Salamon: Neural network ensembles, 1990).
+    network can be seen of it. Of a layer written in Python each member has a copy, and so has each thread that trains or
+    predicts with the members: what such a layer keeps besides parameters and states is not shared, and assigning it changes
+    ``ensemble[k]`` alone, not what the ensemble predicts.
+
+    To average the predictions of networks is to reduce their variance: with errors of variance σ² and correlation ρ between
+    members, the mean of k has ρσ² + (1 − ρ)σ²/k (Breiman: Bagging predictors, 1996; Hansen, Salamon: Neural network
+    ensembles, 1990).
 
     Examples
     --------

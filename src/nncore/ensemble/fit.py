@@ -20,6 +20,7 @@ from nncore.ensemble.base import BaseEnsembleTrainer
 from nncore.ensemble.cohorts import Cohort, Coming, Round, evaluate_members
 from nncore.ensemble.member import Member
 from nncore.errors import DivergenceError
+from nncore.training.dataset import Dataset
 from nncore.training.fit import FitData
 from nncore.training.progress import Progress
 
@@ -38,6 +39,18 @@ class Part:
     cohort: Cohort
     data: FitData
     held_back: list[Int64] | None
+
+    def evaluated(self, places: Int64, exact_loss: bool) -> list[tuple[str, Dataset, list[Any] | None]]:
+        """What members, given by their places, are evaluated on after an epoch: the prefix of columns, data, rows of each."""
+        data, chosen = self.data, self.cohort.chosen
+        asked: list[tuple[str, Dataset, list[Any] | None]] = []
+        if exact_loss:
+            asked.append(("", data.measured, None if chosen is None else [chosen[place] for place in places]))
+        if self.held_back is not None:
+            asked.append(("val_", data.measured, [self.held_back[place] for place in places]))
+        elif data.validation is not None:
+            asked.append(("val_", data.validation, None))
+        return asked
 
 
 Ready = tuple[Part, Int64, list[Coming]]  # members of a cohort by their places, and their next steps
@@ -59,14 +72,18 @@ class EnsembleCall:
             self.callbacks = [CallbackList(_copied(callbacks, number, members)) for number in range(members)]
             own = [copy.deepcopy(optimizer) for optimizer in trainer._optimizers]  # which a callback may change
             trainer._optimizers[:] = own
-        self.evaluates = exact_loss or any(part.data.validation is not None or part.held_back for part in parts)
+        asked = [part.evaluated(np.arange(len(part.cohort.numbers)), exact_loss) for part in parts]
+        self.evaluates = any(asked)
         self.each_epoch = (
             self.evaluates or progress.verbose == 2 or callbacks.every_epoch or any(part.cohort.one_epoch for part in parts)
         )
-        for part in parts:
-            loop, validates = part.cohort.loops[0], part.data.validation is not None or part.held_back
-            evaluated = [loop.trainer.row_columns(prefix) for prefix in [""] * exact_loss + ["val_"] * bool(validates)]
-            callbacks.check_columns([*loop.columns, *(name for names in evaluated for name in names)])
+        for part, evaluated in zip(parts, asked, strict=True):
+            loop = part.cohort.loops[0]
+            for prefix, data, rows in evaluated:
+                for n in {len(data)} if rows is None else {len(own) for own in rows}:
+                    loop.trainer._evaluation_rows(n, prefix)
+            columns = [name for prefix, _, _ in evaluated for name in loop.trainer.row_columns(prefix)]
+            callbacks.check_columns([*loop.columns, *columns])
 
     def run(self, epochs: int) -> None:
         history = self.history
@@ -268,17 +285,10 @@ class EnsembleCall:
 
     def _evaluated(self, part: Part, places: Int64) -> tuple[dict[str, Array], NDArray[np.bool_]]:
         """The columns (members,) of evaluations after an epoch, and which members have all of them."""
-        cohort, data, own = part.cohort, part.data, None
-        if cohort.chosen is not None:
-            own = [cohort.chosen[place] for place in places]
-        asked = [("", data.measured, own)] if self.exact_loss else []
-        if part.held_back is not None:
-            asked.append(("val_", data.measured, [part.held_back[place] for place in places]))
-        elif data.validation is not None:
-            asked.append(("val_", data.validation, None))
+        cohort = part.cohort
         trainers = [loop.trainer for loop in cohort.loops]
         columns, complete = dict[str, Array](), np.ones(len(places), dtype=bool)
-        for prefix, evaluated, rows in asked:
+        for prefix, evaluated, rows in part.evaluated(places, self.exact_loss):
             found, through = evaluate_members(
                 trainers, cohort.kind.group, cohort.rows[places], evaluated, rows, self.threads, self.interrupt.pressed
             )

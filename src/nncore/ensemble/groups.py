@@ -149,6 +149,7 @@ class Group:
         """The programs that write the outputs, and what adds the members to a run."""
         n, k = len(rows), len(self.numbers)
         capacity = min(1 << (n - 1).bit_length(), FORWARD_ROWS)
+        self.template.check_batches(n, min(capacity, n), training=False)
         passes = self._forward(capacity, min(threads, k), isinstance(rows, SparseRows))
         group = _kernels.MemberGroup(
             [part.compiled.program for part in passes], [self.arrays(part.model) for part in passes],

@@ -70,7 +70,8 @@ class Layer(Configured):
     """Base of all layers, and of layers written in Python by a user.
 
     A user's layer defines ``forward(x, training)`` and ``backward(dy)``, and ``build(input_shape)`` if it has parameters or
-    changes the shape. It then works in a compiled program like any other, at the cost of one call into Python per pass.
+    changes the shape. It then works in a compiled program like any other, at the cost of one call into Python per pass. Its
+    base is `Layer`: those of nncore have compiled passes, and a layer derived from one with passes in Python is refused.
 
     - ``__init__`` calls ``super().__init__(name=name)``.
     - ``build(input_shape)`` calls ``add_parameter`` and returns the output shape (default: the input's).
@@ -78,6 +79,8 @@ class Layer(Configured):
     - ``backward(dy)`` gets the gradient with respect to what ``forward`` returned last. It writes (does not add) the gradients
       of the parameters into ``self.<name>_grad`` and returns the gradient with respect to ``x``.
     - ``x`` and ``dy`` are read-only, and their memory is reused for the next batch: copy values to keep them.
+    - ``backward`` finds the attributes that ``forward`` has assigned, also if other threads use the model, or if a loss in
+      Python predicts with it in between: what ``forward`` assigns then is not kept.
     - Type checkers take any name that is read for an array; to assign to ``layer.scale`` from outside, annotate it.
     - ``takes_mask = True`` in the class lets it stand between `Masking` and a recurrent layer: right for a layer that computes
       each number from that number alone.
@@ -240,6 +243,11 @@ class Layer(Configured):
         return False
 
     @property
+    def batch_dependent_at_inference(self) -> bool:
+        """Whether a row's output depends on the other rows in inference mode too."""
+        return False
+
+    @property
     def batch_rows(self) -> int | None:
         """The number of rows that every batch must have, if any."""
         return None
@@ -275,10 +283,20 @@ class Layer(Configured):
 
     def emit(self, tape: Tape, x: Signal) -> Signal:
         """Record the layer's ops; the default calls ``forward`` and ``backward`` in Python."""
-        y = tape.signal(str(self.name), self.output_shape)
+        y, model = tape.signal(str(self.name), self.output_shape), self.owner and self.owner()
+        if model:
+            tape.lock = model.lock  # of two threads one would replace what the layer keeps for the other's backward pass
 
         def forward(rows: int) -> None:
-            result = self.forward(read_only(x.value[:rows].reshape(rows, *x.shape)), tape.training)
+            # whether it is between this layer's forward and backward pass, as where a loss in Python predicts
+            between = not tape.gradients and model and model.gradients_in_use.held
+            before = dict(vars(self)) if between else {}
+            try:
+                result = self.forward(read_only(x.value[:rows].reshape(rows, *x.shape)), tape.training)
+            finally:
+                if between:
+                    vars(self).clear()
+                    vars(self).update(before)
             y.value[:rows] = returned(f"{self.name}.forward", result, (rows, *y.shape)).reshape(rows, -1)
 
         def backward(rows: int) -> None:

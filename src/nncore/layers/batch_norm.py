@@ -11,6 +11,7 @@ import numpy as np
 from nncore._kernels.program import CHANNELS, MOMENTS, SLOT_ROWS, TABLE, TANGENTS
 from nncore._messages import shown
 from nncore._utils.checks import as_numbers
+from nncore._utils.each import Each
 from nncore._utils.fields import Converted, Flag, Maybe, Number, number
 from nncore.initializers import Constant
 from nncore.layers.activations import ReLU
@@ -136,6 +137,10 @@ class BatchNorm(Layer):
     @property
     def batch_dependent(self) -> bool:
         return self._of_batch(True)
+
+    @property
+    def batch_dependent_at_inference(self) -> bool:
+        return self._of_batch(False)
 
     def smallest_batch(self, training: bool) -> int:
         return 2 if self.length == 1 and self._of_batch(training) else 1
@@ -296,6 +301,9 @@ class BatchRenorm(BatchNorm):
         self.r_max, self.d_max = r_max, d_max
 
     def _emit_statistics(self, tape: Tape, arrays: _Arrays) -> None:
+        for limit in (self.r_max, self.d_max):
+            if isinstance(limit, Each):
+                limit._refuse()
         columns = tape.scheduled("r_max", self.r_max, 1.0), tape.scheduled("d_max", self.d_max, 0.0)
         constants = (self.eps, *(float(schedule.values(0, 1)[0]) for schedule in (self.r_max, self.d_max)))
         operands, sizes = (*arrays.statistics, self.running_mean), (*self._sizes, *columns)
@@ -327,6 +335,8 @@ def _units(units: Sequence[int]) -> tuple[int, ...]:
 
 
 def _limit(name: str, value: float | Schedule | dict[str, Any], least: float) -> Schedule:
+    if isinstance(value, Each):
+        return value.checked(lambda own: _limit(name, own, least))
     if isinstance(value, (Schedule, dict)):
         return as_schedule(value)
     return as_schedule(number(name, value, least))

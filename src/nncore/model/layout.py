@@ -13,6 +13,7 @@ from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import Array, returned
 from nncore._utils.each import Each
+from nncore._utils.files import is_own, replaced
 from nncore._utils.hints import warn
 from nncore.initializers import Zeros
 from nncore.layers import Layer, Masking
@@ -51,6 +52,13 @@ def check_layers(layers: Sequence[Any]) -> None:
     for position, layer in enumerate(layers):
         if not isinstance(layer, Layer):
             raise TypeError(f"layers[{position}] must be a Layer, got {shown(layer)}")
+        cls = type(layer)
+        if cls.emit is not Layer.emit and not replaced(cls, "emit") and (name := replaced(cls, "forward", "backward")):
+            compiled = next(base.__name__ for base in cls.__mro__ if is_own(base))
+            raise TypeError(
+                f"layers[{position}], {cls.__name__}, defines {name}, which would not be called: {compiled}, from which it "
+                "derives, is compiled. Derive it from nn.Layer"
+            )
         if layer.reads_sparse and position:
             raise ValueError(f"layers[{position}], {type(layer).__name__}, must be the first layer, which reads the data")
         parts = [id(part) for part in layer.parts]

@@ -106,7 +106,8 @@ class Network(Sealed):
         self._feature_names: tuple[str, ...] | None = None
         self._target_names: tuple[str, ...] | None = None
         self._recordings = LRUCache()
-        self._most_forward_rows: int = most_forward_rows(size)
+        mixed = any(layer.batch_dependent_at_inference for layer in self.layers)
+        self._most_forward_rows: int = FORWARD_ROWS if mixed else most_forward_rows(size)
         self._cache_lock = _kernels.Lock()
         # Held while code changes parameters, gradients or state (for a few steps at a time) or copies them.
         self.lock: _kernels.Lock = _kernels.Lock()

@@ -28,6 +28,8 @@ class Taped(Protocol):
     def parallel(self) -> bool: ...
     @property
     def touched(self) -> Array | None: ...
+    @property
+    def lock(self) -> Any: ...
 
 
 class Parts(NamedTuple):
@@ -69,7 +71,7 @@ class Compiled:
     ) -> None:  # fmt: skip
         self.parallel, self.work_per_row = tape.parallel, tape.work_per_row
         self.parts = Parts(list(before), list(step), list(after), commits or 0, list(records))
-        self._lock = _kernels.Lock()
+        self._lock = tape.lock or _kernels.Lock()
         everything = [*before, *step, *after]
         self._numbers = {op: n for n, op in enumerate(op for stage in everything for op, _, _ in stage.placed)}
         first = sum(len(stage.placed) for stage in before)

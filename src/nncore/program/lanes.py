@@ -64,6 +64,7 @@ class _Tape(NamedTuple):
     work_per_row: int
     parallel: bool = False
     touched: None = None
+    lock: None = None
 
 
 def in_lanes(

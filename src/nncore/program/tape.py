@@ -63,6 +63,8 @@ class Tape:
     ----------
     reading : Op
         The first op of the forward pass, which takes the rows of a batch in.
+    lock : Lock or None
+        That of the model, to be held while the program runs, if a layer is written in Python.
     example_weights : ndarray float64 (capacity,), or None
         Those of the batch, for all that is part of an example's loss.
     sparse : SparseWeights or None
@@ -83,6 +85,7 @@ class Tape:
         self.noise: bool = training if noise is None else noise
         self.optimizer_columns, self.touched_only = optimizer_columns, touched_only
         self.reading = Op("rows", "", ())
+        self.lock: Any = None
         self.example_weights: Array | None = np.zeros(capacity) if weighted else None
         self.sparse: SparseWeights | None = None
         self.touched: Array | None = None

@@ -330,10 +330,14 @@ class BaseTrainer(OwnsArrays, Sealed):
         with self.model._measuring():
             return self._measured(data, losses, stop, ranks)
 
-    def _evaluation_rows(self, data: Dataset, hint: str = "") -> int:
-        """The rows of a batch of an evaluation; raises if layers cannot work on such batches of these data."""
-        rows = self.model.batch_rows or min(1 << (len(data) - 1).bit_length(), EVALUATION_ROWS)
-        self.model.check_batches(len(data), min(rows, len(data)), training=False, hint=hint)
+    def _evaluation_rows(self, n: int, evaluated: str | None = None) -> int:
+        """The rows of a batch of an evaluation on n examples; raises if layers cannot work on such batches.
+
+        ``evaluated``: the prefix of the columns, where it is one after each epoch.
+        """
+        rows = self.model.batch_rows or min(1 << (n - 1).bit_length(), EVALUATION_ROWS)
+        hints = {None: "", "": ", in the data, for exact_loss", "val_": ", in the validation data"}
+        self.model.check_batches(n, min(rows, n), training=False, hint=hints[evaluated])
         return rows
 
     def _measured(
@@ -343,7 +347,7 @@ class BaseTrainer(OwnsArrays, Sealed):
 
         With ``ranks`` each of them takes a share of the rows.
         """
-        capacity = self._evaluation_rows(data)
+        capacity = self._evaluation_rows(len(data))
         program = self._program(evaluation_program, capacity, data)
         steps = -(-len(data) // capacity)
         first, last = ranks.own_share(steps) if ranks else (0, steps)

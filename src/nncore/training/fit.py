@@ -145,7 +145,7 @@ class FitCall:
         if data.validation is not None:
             self.evaluated["val_"] = data.validation
         for prefix, measured in self.evaluated.items():
-            trainer._evaluation_rows(measured, f", in {'the validation data' if prefix else 'the data, for exact_loss'}")
+            trainer._evaluation_rows(len(measured), prefix)
         self.each_epoch = bool(self.evaluated) or progress.verbose == 2 or callbacks.every_epoch
         callbacks.check_columns([*loop.columns, *(name for prefix in self.evaluated for name in trainer.row_columns(prefix))])
 

@@ -226,9 +226,10 @@ class Trainer(BaseTrainer):
 
         One call trains at a time. Other threads may predict, evaluate and multiply with curvature matrices meanwhile: they see
         the parameters as they are, perhaps in the middle of a step. Copies and files of the model wait for the end of a step,
-        as does ``model.lock``, and those of the trainer for the end of an epoch; gradients take turns with the training. Where
-        Python code in the layers or losses of two models works on each other's model in two threads (copies, saves, trains or
-        differentiates it), so that both would wait forever, RuntimeError is raised. A forked child gets the model as it was at
+        as does ``model.lock``, and those of the trainer for the end of an epoch; gradients take turns with the training, and
+        with layers in Python so do predictions and evaluations. Where Python code in the layers or losses of two models works
+        on each other's model in two threads (copies, saves, trains or differentiates it, or predicts with layers in Python),
+        so that both would wait forever, RuntimeError is raised. A forked child gets the model as it was at
         that moment, in the middle of a step if another thread was training it. If Python code within a program forks and the
         program runs on several threads, the child must end by itself (``os._exit``, ``exec``): where it returns to the program
         it is ended with a message and status 1.

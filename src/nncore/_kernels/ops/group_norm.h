@@ -38,6 +38,16 @@ NN_INLINE void NAME(group_moments)(const int many, double *sum, double *square, 
     }
 }
 
+/* The same, in double throughout, if the sums overflow: the squares or differences of finite numbers may do so in `real`. */
+NN_INLINE void NAME(finite_moments)(double *sum, double *square, const real *restrict x, real origin, int64_t n) {
+    if (*square < INFINITY) return;
+    *sum = *square = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double d = (double)x[i] - (double)origin;
+        *sum += d, *square += d * d;
+    }
+}
+
 /* The same of g = dy w and of g (x - mean); the groups share their weights. */
 NN_INLINE void NAME(group_sums)(const int many, double *sum, double *product, const real *restrict dy, const real *restrict x,
                                 const real *restrict weight, const real *high, const real *low, int64_t n, int64_t share,
@@ -80,6 +90,7 @@ NN_INLINE void NAME(normalize_some)(const int many, real *restrict y, real *rest
     real origin[SOME], high[SOME], low[SOME], rstd[SOME];
     NN_UNROLL for (int k = 0; k < many; k++) origin[k] = centered ? x[k * size] : 0;
     NAME(group_moments)(many, sum, square, x, origin, size, size);
+    for (int k = 0; k < many; k++) NAME(finite_moments)(sum + k, square + k, x + k * size, origin[k], size);
     NN_UNROLL for (int k = 0; k < many; k++) {
         const double offset = centered ? sum[k] / (double)size : 0, variance = square[k] / (double)size - offset * offset;
         high[k] = (real)(origin[k] + offset), low[k] = (real)((origin[k] - high[k]) + offset);
