@@ -356,3 +356,46 @@ def test_scalers_of_ones_own_that_a_model_would_not_call_are_refused(name: str) 
     with pytest.raises(TypeError, match=f"input_scaler must be a scaler of nncore, got Logarithm.*, whose {name} would not"):
         model.input_scaler = cls().fit([[1.0, 2.0], [3.0, 5.0]])
     assert model.input_scaler is None
+
+
+def derived(cls: type, method: str) -> Any:
+    """Of a class of the user's own, with a method in the place of nncore's."""
+    return type("Own", (cls,), {method: lambda self, *args: 0})
+
+
+PARTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "optimizer.step": lambda: {"optimizer": derived(nn.SGD, "step")()},
+    "optimizer.step, wrapped": lambda: {"optimizer": nn.EMA(derived(nn.SGD, "step")())},
+    "optimizer.step, second order": lambda: {"optimizer": derived(nn.second_order.LBFGS, "step")()},
+    "loss.__call__": lambda: {"loss": derived(nn.losses.SquaredError, "__call__")()},
+    "constraint.project": lambda: {"constraint": derived(nn.MaxNorm, "project")(1.0)},
+    "constraint.project, by name": lambda: {"constraint": {"dense_1": derived(nn.MaxNorm, "project")(1.0)}},
+    "regularizer.gradient, by name": lambda: {"regularizer": {"dense_1": derived(nn.L2, "gradient")(0.1)}},
+    **{
+        f"regularizer.{name}": lambda name=name: {"regularizer": derived(nn.L2, name)(0.1)}
+        for name in ("value", "gradient", "curvature")
+    },
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_methods_that_compiled_steps_would_not_call_are_refused(name: str) -> None:
+    argument, method = name.split(",")[0].split(".")
+    model = nn.Sequential([nn.Dense(1)], input_shape=2)
+    with pytest.raises(TypeError, match=rf"^{argument}, .*Own.*, is of a class that defines {method}, which would not be called"):
+        nn.Trainer(model, **({"loss": "squared_error", "optimizer": "sgd"} | PARTS[name]()))
+
+
+def test_methods_of_parts_by_hand() -> None:
+    """What no trainer is given may have them; derived classes without them are taken."""
+    theta = np.ones(2)
+    derived(nn.SGD, "step")().step(theta, theta)
+    assert theta.tolist() == [1, 1]
+    model = nn.Sequential([nn.Dense(1)], input_shape=2)
+    plain = type("Plain", (nn.L2,), {})(0.1)
+    assert nn.Trainer(model, "squared_error", type("Plain", (nn.SGD,), {})(), regularizer=plain).regularizer is plain
+
+
+def test_schedules_define_at() -> None:
+    with pytest.raises(TypeError, match="^Own must define at, and not values"):
+        derived(nn.schedules.Exponential, "values")

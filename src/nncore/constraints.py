@@ -15,6 +15,7 @@ import numpy as np
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.fields import Number, Value
+from nncore._utils.own import check_called
 from nncore.layers.array_names import NamedArray, check_names, named_arrays
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNegative", "UnitNorm"]
@@ -128,6 +129,8 @@ def get(constraint: Any, model: Any) -> Constraint | dict[str, Constraint] | Non
     for name, own in by_name.items():
         if not isinstance(own, Constraint):
             raise TypeError(f"constraint[{shown(name)}] must be a Constraint such as nn.MaxNorm(3.0), got {shown(own)}")
+    for own in (constraint, *by_name.values()):
+        check_called("constraint", own, "project", advice="its kernel and bounds say what it is; a callback can change weights")
     check_names("constraint", by_name, model, weights_only=True)
     for named, own in parts(constraint, model):
         together = len(named.parameter.shape) > 1 and not named.parameter.by_column

@@ -28,7 +28,8 @@ from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
 from nncore._utils.checks import as_numbers, real_dtype
 from nncore._utils.fields import Converted, complete, keywords, number, plain
-from nncore._utils.files import class_name, is_own
+from nncore._utils.files import class_name
+from nncore._utils.own import is_own
 from nncore._utils.registry import classes
 
 __all__ = [

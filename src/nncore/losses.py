@@ -21,8 +21,8 @@ from nncore._messages import shown
 from nncore._utils.arrays import Array, for_kernels, read_only, returned, returned_pair
 from nncore._utils.checks import as_numbers, convert, not_finite
 from nncore._utils.fields import NUMBER, Converted, ListOf, Number, Value, function
-from nncore._utils.files import is_own
 from nncore._utils.hints import hint
+from nncore._utils.own import check_called, is_own
 from nncore._utils.registry import classes
 from nncore.program.ops import Op, Signal
 from nncore.program.tape import Tape
@@ -559,6 +559,7 @@ def _defaults(name: str) -> dict[str, Any]:
 def get(loss: Loss | str | Callable[..., Any]) -> Loss:
     """Make a loss from an object, a name or a Python function."""
     if isinstance(loss, Loss):
+        check_called("loss", loss, "__call__", advice="pass a function of outputs and targets instead")
         return loss
     if isinstance(loss, str) and loss in LOSSES:
         made = object.__new__(LOSSES[loss])

@@ -17,6 +17,7 @@ import numpy as np
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.fields import Fixed, Number, Value
+from nncore._utils.own import check_called
 from nncore.layers.array_names import check_names, named_arrays
 from nncore.layers.base import Layer, Parameter
 
@@ -230,4 +231,7 @@ def get(regularizer: Any, model: Layered) -> Regularizer | None:
         check_names("regularizer", regularizer.penalties, model, weights_only=True)
     if regularizer is not None and not isinstance(regularizer, Regularizer):
         raise TypeError(f"regularizer must be a Regularizer such as nn.L2(1e-4) or a mapping, got {shown(regularizer)}")
+    for part in (regularizer, *getattr(regularizer, "penalties", {}).values()):
+        advice = "its numbers l1, l2 and proximal say what it is. Other penalties can be part of a layer or a loss in Python"
+        check_called("regularizer", part, "value", "gradient", "curvature", advice=advice)
     return regularizer

@@ -20,7 +20,8 @@ from nncore._messages import shown
 from nncore._utils.arrays import returned
 from nncore._utils.checks import as_numbers
 from nncore._utils.fields import Choice, Converted, Count, Flag, ListOf, Maybe, Number, Value, count, number
-from nncore._utils.files import class_name, is_own
+from nncore._utils.files import class_name
+from nncore._utils.own import is_own, replaced
 from nncore._utils.registry import classes
 
 __all__ = [
@@ -141,6 +142,11 @@ class Schedule(Value):
     def __init__(self, per: str = "step") -> None:
         self.per = per
         super().__init__()
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if replaced(cls, "values"):
+            raise TypeError(f"{cls.__name__} must define at, and not values, which follows from it and would not be called")
 
     def entry(self) -> dict[str, Any]:
         name = self.name if is_own(type(self)) else class_name(type(self))

@@ -19,8 +19,9 @@ import numpy as np
 
 from nncore._messages import clipped, shown
 from nncore._utils.each import Each
-from nncore._utils.files import class_name, is_own
+from nncore._utils.files import class_name
 from nncore._utils.hints import hint
+from nncore._utils.own import is_own
 
 if TYPE_CHECKING:
     from typing import Self

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 from nncore._messages import shown
+from nncore._utils.own import is_own
 
 try:
     import fcntl
@@ -22,8 +23,8 @@ except ImportError:  # Windows, where a file that is open cannot be removed
     fcntl = None  # type: ignore[assignment]
 
 __all__ = [
-    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "content", "file_name", "is_own",
-    "named", "naming", "regular", "replaced", "stream", "write", "write_all", "write_to",
+    "Readable", "Source", "Target", "Writable", "append", "check_target", "class_name", "content", "file_name",
+    "named", "naming", "regular", "stream", "write", "write_all", "write_to",
 ]  # fmt: skip
 
 
@@ -41,7 +42,6 @@ class Writable(Protocol):
 
 Source = str | bytes | PathLike[str] | Readable
 Target = str | bytes | PathLike[str] | Writable
-PACKAGE = __name__.partition(".")[0] + "."
 CUSTOM = "custom."  # in front of the name of a class that is not nncore's own
 NOT_SUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM}
 
@@ -92,16 +92,6 @@ def class_name(cls: type) -> str:
     ('Tanh', 'custom.dict')
     """
     return cls.__name__ if is_own(cls) else CUSTOM + cls.__name__
-
-
-def is_own(cls: type) -> bool:
-    """Whether a class is nncore's own."""
-    return f"{cls.__module__}.".startswith(PACKAGE)
-
-
-def replaced(cls: type, *names: str) -> str | None:
-    """The first of these methods that a user's class has in the place of nncore's own."""
-    return next((name for name in names if not is_own(next(base for base in cls.__mro__ if name in vars(base)))), None)
 
 
 def check_target(path: str | bytes | PathLike[str]) -> Path:

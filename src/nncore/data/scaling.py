@@ -12,7 +12,7 @@ from nncore._kernels.blas import one_blas_thread
 from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.fields import Converted, Maybe, Number, number
-from nncore._utils.files import replaced
+from nncore._utils.own import replaced
 from nncore._utils.registry import classes
 from nncore.data.scaler import Scaler
 

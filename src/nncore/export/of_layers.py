@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nncore import layers as nl
-from nncore._utils.files import is_own
+from nncore._utils.own import is_own
 from nncore.export.steps import Activation, Affine, Array, Bidirectional, Dense, Mask, Normalize, Recurrent, Select, Step
 from nncore.layers.base import Layer
 from nncore.layers.batch_norm import inference_constants

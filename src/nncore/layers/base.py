@@ -17,7 +17,7 @@ from nncore import initializers
 from nncore._messages import shown
 from nncore._utils.arrays import overwrite, read_only, returned
 from nncore._utils.fields import Configured, Fixed, Maybe, Name, keywords, number, plain
-from nncore._utils.files import is_own
+from nncore._utils.own import is_own
 from nncore.program.ops import Signal
 from nncore.program.tape import Tape
 

@@ -13,8 +13,8 @@ from nncore import _kernels
 from nncore._messages import shown
 from nncore._utils.arrays import Array, returned
 from nncore._utils.each import Each
-from nncore._utils.files import is_own, replaced
 from nncore._utils.hints import warn
+from nncore._utils.own import is_own, replaced
 from nncore.initializers import Zeros
 from nncore.layers import Layer, Masking
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, DTypeLike
 from nncore._messages import shown
 from nncore._utils.arrays import OwnsArrays
 from nncore._utils.fields import Configured, Field, Pair, assign, count, mapping, only_fields
-from nncore._utils.files import is_own
+from nncore._utils.own import is_own
 from nncore.optimizers.hyper import Hyper, HyperParameter
 from nncore.optimizers.path import Path
 from nncore.optimizers.shared_state import SharedState, of_shared

@@ -20,6 +20,7 @@ from nncore._utils.checks import check_lengths, column_names
 from nncore._utils.fields import Count, Fixed, Flag, Instance, Sealed, assignments, config_or_none
 from nncore._utils.hints import missing_method, warn
 from nncore._utils.lru import LRUCache
+from nncore._utils.own import check_called
 from nncore.callbacks.base import Callback
 from nncore.constraints import Constraint
 from nncore.data.example_weights import example_weights
@@ -447,4 +448,9 @@ def _optimizer(optimizer: Optimizer | str) -> Optimizer:
         from nncore import second_order
 
         return second_order.get(optimizer)
-    return optimizers.get(optimizer)
+    made: Optimizer = optimizers.get(optimizer)
+    inner: Any = made
+    while inner is not None:
+        check_called("optimizer", inner, "step", advice="ops and coefficients say what a step is; by hand, call step yourself")
+        inner = getattr(inner, "optimizer", None)  # of a wrapper
+    return made

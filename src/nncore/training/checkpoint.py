@@ -14,8 +14,9 @@ from nncore._messages import clipped, shown
 from nncore._utils import archive, fields
 from nncore._utils.archive import DAMAGE, plain
 from nncore._utils.fields import count, flag, number, with_defaults
-from nncore._utils.files import CUSTOM, Source, Target, class_name, is_own, named, write_to
+from nncore._utils.files import CUSTOM, Source, Target, class_name, named, write_to
 from nncore._utils.interrupt import Interrupt
+from nncore._utils.own import is_own
 from nncore.callbacks import CALLBACKS
 from nncore.history import History
 from nncore.losses import LOSSES, Levels
