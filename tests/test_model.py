@@ -237,6 +237,16 @@ def test_astype(rng: np.random.Generator) -> None:
     assert np.array_equal(double.astype("float32").parameters, model.parameters)
 
 
+@pytest.mark.parametrize("name", ["parameters", "state"])
+def test_astype_of_numbers_that_are_too_large(name: str) -> None:
+    model = nn.Sequential([nn.Dense(2), nn.BatchNorm()], input_shape=2, dtype="float64")
+    getattr(model, name)[1] = 1e300
+    with pytest.raises(ValueError, match=rf"^dtype must hold all {name} of the model, got float32 for numbers up to 1e\+300"):
+        model.astype("float32")
+    getattr(model, name)[1] = np.inf  # which float32 has
+    assert np.isinf(getattr(model.astype("float32"), name)[1])
+
+
 # Forward passes.
 
 

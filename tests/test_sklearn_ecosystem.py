@@ -13,6 +13,7 @@ pytest.importorskip("sklearn", minversion="1.6")
 import joblib
 import sklearn
 from scipy.stats import loguniform
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.datasets import load_iris
@@ -40,6 +41,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import nncore as nn
+from nncore.data.scaling import SCALERS
 from nncore.sklearn import MLPClassifier, MLPRegressor
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -90,6 +92,46 @@ def test_columns_of_a_table(library: str) -> None:
     assert list(named[-1].feature_names_in_) == [
         "standardscaler__long", "standardscaler__wide", "onehotencoder__kind_large", "onehotencoder__kind_small"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+@pytest.mark.parametrize("name", sorted(SCALERS))
+def test_scalers_of_nncore_in_a_column_transformer(name: str, library: str) -> None:
+    """Names and numbers are those of the scaler of scikit-learn, or of the class where columns are mixed."""
+    frame, own = table(library), SCALERS[name]()
+    transformer = make_column_transformer((own, ["long", "wide"]), ("passthrough", ["kind"]))
+    expected = ["decorrelate0", "decorrelate1"] if name == "Decorrelate" else ["long", "wide"]
+    stem = name.lower()
+    result = clone(transformer).set_output(transform=library).fit_transform(frame)
+    assert list(result.columns) == [*(f"{stem}__{column}" for column in expected), "passthrough__kind"]
+    assert list(transformer.fit(frame).get_feature_names_out()) == list(result.columns)
+    array = SCALERS[name]().fit_transform(X[:, 2:])
+    np.testing.assert_array_equal(np.asarray(result[:, :2] if library == "polars" else result.iloc[:, :2], float), array)
+    scaler = clone(SCALERS[name]().set_output(transform=library)).fit(frame[["long", "wide"]])
+    assert type(scaler.transform(frame[["long", "wide"]])) is type(frame)
+    assert type(scaler.set_output(transform="default").transform(X[:, 2:])) is np.ndarray
+
+
+def test_rows_of_a_scaled_table_keep_their_index() -> None:
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.0, 2.0, 4.0]}, index=["x", "y", "z"])
+    scaled = SCALERS["StandardScaler"]().set_output(transform="pandas").fit_transform(frame)
+    assert scaled.index.tolist() == ["x", "y", "z"]
+
+
+def test_names_of_scaled_columns() -> None:
+    scaler = SCALERS["StandardScaler"]()
+    with pytest.raises(ValueError, match="not fitted"):
+        scaler.get_feature_names_out()
+    assert scaler.fit(X[:, 2:]).get_feature_names_out().tolist() == ["x0", "x1"]
+    assert scaler.get_feature_names_out(["a", "b"]).tolist() == ["a", "b"]
+    with pytest.raises(ValueError, match="input_features must be 2 strings"):
+        scaler.get_feature_names_out(["a"])
+    scaler.feature_names_in_ = ["a", "b"]
+    with pytest.raises(ValueError, match="input_features must be those of fit"):
+        scaler.get_feature_names_out(["a", "c"])
+    with pytest.raises(ValueError, match=r"transform must be .*'polars', got 'arrow'"):
+        scaler.set_output(transform="arrow")
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])

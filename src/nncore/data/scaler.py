@@ -21,7 +21,7 @@ from nncore._utils.checks import (
     convert,
     names_of_columns,
 )
-from nncore._utils.fields import Choice, Configured, assign, plain
+from nncore._utils.fields import Choice, Configured, assign, choice, plain
 
 __all__ = ["Scaler"]
 
@@ -55,6 +55,7 @@ class Scaler(Configured):
 
     n_features_in_: int
     _feature_names: tuple[str, ...] | None = None
+    _sklearn_output_config: Mapping[str, str] = {}  # by a name that sklearn.base.clone copies
     n_samples_seen_: NDArray[np.int64]
 
     nan: Choice = Choice("error", "ignore")
@@ -144,9 +145,9 @@ class Scaler(Configured):
         self.__dict__ |= state
         self.n_features_in_ = rows.shape[1]
 
-    def transform(self, X: Any) -> Array:
-        """The scaled features, in an array of the same shape."""
-        return self.transformed(X, "X")
+    def transform(self, X: Any) -> Any:
+        """The scaled features, in an array of the same shape; or in a data frame, see `set_output`."""
+        return self._container(self.transformed(X, "X"), X)
 
     def transformed(self, values: Any, argument: str) -> Array:
         """As `transform`, for values that the caller knows as ``argument``: errors name it."""
@@ -167,9 +168,9 @@ class Scaler(Configured):
         """Raise if the columns of X have other names than those that the scaler was fitted on."""
         check_column_names(X, self._feature_names, argument, f"fit of the {type(self).__name__}")
 
-    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Array:
+    def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
         """``fit(X)``, then ``transform(X)``."""
-        return np.asarray(self.fit(X, y, **fit_params).transform(X))
+        return self.fit(X, y, **fit_params).transform(X)
 
     def _apply(self, function: Any, X: Any, argument: str) -> Array:
         self._check_fitted()
@@ -235,6 +236,47 @@ class Scaler(Configured):
                 raise ValueError(f"{type(self).__name__} has no parameter {shown(name)}")
         assign(self, params)
         return self
+
+    def get_feature_names_out(self, input_features: Iterable[str] | None = None) -> NDArray[np.object_]:
+        """The names of the columns of the result, (features,): those of the data, without names x0, x1, ….
+
+        Where no column of the result is one of the data's they are the name of the class and a number: decorrelate0, ….
+
+        Raises
+        ------
+        ValueError
+            Before the fit; if ``input_features`` are not as many as the features, or other names than those of the fit.
+        """
+        self._check_fitted()
+        given = names_of_columns("input_features", input_features, self.n_features_in_)
+        if given and self._feature_names and given != self._feature_names:
+            raise ValueError(f"input_features must be those of fit, {shown(self._feature_names)}, got {shown(given)}")
+        stem = "x" if self.keeps_columns else type(self).__name__.lower()
+        names = (given or self._feature_names) if self.keeps_columns else None
+        return np.array(names or [f"{stem}{number}" for number in range(self.n_features_in_)], dtype=object)
+
+    def set_output(self, *, transform: str | None = None) -> Any:
+        """Let `transform` return data frames with the names of the columns, "pandas" or "polars"; "default": arrays.
+
+        None changes nothing. Pipelines and column transformers of scikit-learn hand it on. Returns the scaler.
+        """
+        if transform is not None:
+            self._sklearn_output_config = {"transform": choice("transform", transform, ("default", "pandas", "polars"))}
+        return self
+
+    def _container(self, result: Array, X: Any) -> Any:
+        """The result of `transform` in the form that `set_output` asks for; arrays of more than two axes stay arrays."""
+        library = self._sklearn_output_config.get("transform", "default")
+        if library == "default" or result.ndim != 2:
+            return result
+        names = self.get_feature_names_out().tolist()
+        if library == "pandas":
+            import pandas
+
+            return pandas.DataFrame(result, index=X.index if isinstance(X, pandas.DataFrame) else None, columns=names)
+        import polars
+
+        return polars.DataFrame(result, schema=names)
 
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         """Recompute what follows from the arguments."""

@@ -258,8 +258,18 @@ class Network(Sealed):
         return self.astype(self.dtype, self.compute_dtype)
 
     def astype(self, dtype: DTypeLike, compute_dtype: str | None = None) -> Self:
-        """A copy of the model with converted parameters, whose products are in ``compute_dtype`` (default: ``dtype``)."""
-        return self._copied(float_dtype(dtype), compute_dtype, {})
+        """A copy of the model with converted parameters, whose products are in ``compute_dtype`` (default: ``dtype``).
+
+        ValueError if a number is too large for ``dtype``.
+        """
+        with np.errstate(over="ignore"):
+            other = self._copied(float_dtype(dtype), compute_dtype, {})
+        for name in ("parameters", "state") if other.dtype != self.dtype else ():
+            numbers = getattr(self, name)
+            if (np.isinf(getattr(other, name)) & np.isfinite(numbers)).any():
+                largest = np.abs(numbers[np.isfinite(numbers)]).max()
+                raise ValueError(f"dtype must hold all {name} of the model, got {other.dtype} for numbers up to {largest:.3g}")
+        return other
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
         return self._copied(self.dtype, self.compute_dtype, memo)
