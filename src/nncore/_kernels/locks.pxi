@@ -17,13 +17,16 @@ cdef class Exclusive:
     def __reduce__(self):
         return Exclusive, (self.message,)
 
+    cdef bint on_this_thread(self) noexcept:
+        return self.thread == PyThread_get_thread_ident() and self.process == getpid()
+
     @property
     def held(self):
         """Whether it is set by a run on this thread."""
-        return self.thread == PyThread_get_thread_ident() and self.process == getpid()
+        return self.on_this_thread()
 
     cdef int check(self) except -1:
-        if self.held:
+        if self.on_this_thread():
             raise RuntimeError(self.message)
         return 0
 
