@@ -224,6 +224,10 @@ class Trainer(BaseTrainer):
         whole. An iteration of `nncore.second_order` is then left within an evaluation of the loss or a product, and does not
         count; only a factorization of LAPACK is finished first.
 
+        For a time limit let a signal handler, or a callback, set ``stop_training``. A handler that raises ends the training
+        between two steps, all of which count, but the epochs of the last 50 ms or so have no rows in ``history``: which of
+        them were complete is not known then.
+
         One call trains at a time. Other threads may predict, evaluate and multiply with curvature matrices meanwhile: they see
         the parameters as they are, perhaps in the middle of a step. Copies and files of the model wait for the end of a step,
         as does ``model.lock``, and those of the trainer for the end of an epoch; gradients take turns with the training, and
