@@ -378,7 +378,8 @@ class Trainer(BaseTrainer):
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of the rows of X, in inference mode: the mean over the examples.
 
-        With ``sample_weight`` the loss is Σ w_i l_i / n, as in ``fit``; metrics count every example alike.
+        Penalties are part of the loss, and also in columns of their own. With ``sample_weight`` the loss is Σ w_i l_i / n plus
+        these, as in ``fit``; metrics count every example alike.
 
         Examples
         --------
