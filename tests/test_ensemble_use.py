@@ -230,6 +230,28 @@ def test_snapshots() -> None:
         nn.Snapshots(every=2).ensemble()
 
 
+@pytest.mark.parametrize("within", [False, True])
+def test_snapshots_go_on_after_a_checkpoint(within: bool, tmp_path: Path) -> None:
+    """One written after ``fit``, or by `ModelCheckpoint` in a training that ends too late."""
+
+    def start() -> nn.Trainer:
+        return nn.Trainer(net(1), SOFTMAX, nn.Adam())
+
+    path, through, before, after = tmp_path / "trainer", *(nn.Snapshots(every=2) for _ in range(3))
+    start().fit(X, Y, epochs=7, callbacks=[through], verbose=0)
+    first = start()
+    first.fit(X, Y, epochs=4, callbacks=[before, nn.ModelCheckpoint(path)], verbose=0)
+    if not within:
+        first.save(path)
+    second = start()
+    second.restore(path)
+    second.fit(X, Y, epochs=3, callbacks=[after], verbose=0)
+    assert len(after.ensemble()) == 3
+    assert np.array_equal(after.ensemble().predict_members(X), through.ensemble().predict_members(X))
+    second.fit(X, Y, epochs=2, callbacks=[after], verbose=0)
+    assert len(after.ensemble()) == 1
+
+
 def test_history() -> None:
     history = trained(3, epochs=5).history
     assert history["running_loss"].shape == (5, 3)

@@ -480,14 +480,18 @@ def watchers(folder: Path) -> dict[str, Any]:
         "EarlyStopping": lambda: [nn.EarlyStopping("running_loss")],
         "ReduceLROnPlateau": lambda: [nn.ReduceLROnPlateau("running_loss", patience=1, cooldown=2)],
         "ModelCheckpoint": lambda: [nn.ModelCheckpoint(folder / "model", "running_loss")],
+        "Snapshots": lambda: [nn.Snapshots(every=1)],
     }
 
 
 def test_all_callbacks_with_a_state_are_tried(tmp_path: Path) -> None:
-    assert {name for name, cls in CALLBACKS.items() if cls.state_dict is not nn.Callback.state_dict} == set(watchers(tmp_path))
+    kept = {
+        name for name, cls in {**CALLBACKS, "Snapshots": nn.Snapshots}.items() if cls.state_dict is not nn.Callback.state_dict
+    }
+    assert kept == set(watchers(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau"])
+@pytest.mark.parametrize("name", ["EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau", "Snapshots"])
 def test_every_value_of_a_callback_and_a_count_in_a_checkpoint(name: str, tmp_path: Path) -> None:
     callbacks = watchers(tmp_path)[name]
     trainer = new_trainer(nn.Adam)

@@ -270,6 +270,20 @@ def test_the_validation_score_of_a_regressor_is_that_of_its_targets_in_float64(d
     assert estimator.best_validation_score_ == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_early_stopping_without_shuffling_takes_the_rows_in_their_order(estimator: Any) -> None:
+    seen: list[float] = []
+
+    def loss(outputs: Any, targets: Any) -> Any:
+        seen.extend(targets[:, -1].tolist())
+        return np.zeros(len(outputs)), np.zeros_like(outputs)
+
+    targets = np.arange(150) // 75 if estimator is MLPClassifier else np.arange(150.0)
+    kw = QUICK | {"max_iter": 1, "batch_size": 16}
+    estimator(loss=loss, early_stopping=True, shuffle=False, **kw).fit(X, targets)
+    assert seen[:135] == sorted(seen[:135])
+
+
 def test_monitored_loss() -> None:
     rng = np.random.default_rng(0)
     noise, labels = rng.standard_normal((100, 5)), rng.integers(0, 2, 100)  # nothing to be learned: the loss rises

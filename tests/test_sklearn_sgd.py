@@ -269,6 +269,17 @@ def test_early_stopping_holds_back(data: dict[str, Any]) -> None:
         SGDRegressor(early_stopping=True).partial_fit(data["sparse"], data["y"])
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(SGDRegressor, linear_model.SGDRegressor), (SGDClassifier, linear_model.SGDClassifier)]
+)
+def test_early_stopping_in_the_order_of_the_rows(ours: Any, theirs: Any, data: dict[str, Any]) -> None:
+    """Without shuffling the examples that are left are taken as they come, as in scikit-learn, which holds back the same."""
+    kw = {"early_stopping": True, "shuffle": False, "random_state": 3, "max_iter": 4, "tol": None, "alpha": 0.1}
+    y = data["two" if ours is SGDClassifier else "y"]
+    fit, expected = (kind(**kw).fit(data["dense"], y) for kind in (ours, theirs))
+    np.testing.assert_allclose(fit.coef_, expected.coef_, rtol=1e-9)
+
+
 def test_unfinished_training_warns(data: dict[str, Any]) -> None:
     with pytest.warns(ConvergenceWarning, match="Maximum number of iteration"):
         SGDClassifier(max_iter=2).fit(data["dense"], data["two"])

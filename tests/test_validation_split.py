@@ -84,3 +84,31 @@ def test_text_in_any_container_is_stratified(kind: str) -> None:
 def test_masked_labels_are_refused() -> None:
     with pytest.raises((TypeError, ValueError), match="y must"):
         nn.data.train_validation_split(np.zeros((4, 1)), np.ma.masked_array([0, 1, 0, 1], [0, 0, 0, 1]), stratify=True)
+
+
+class Backwards(nn.samplers.Sampler):
+    """The last row first."""
+
+    def order(self, examples: Any, epoch: int) -> Array:
+        return np.arange(examples.count)[::-1]
+
+
+@pytest.mark.parametrize("members", [0, 2])
+@pytest.mark.parametrize(
+    ("way", "step"), [({"shuffle": False}, 1), ({"sampler": Backwards()}, -1)], ids=["in order", "backwards"]
+)
+def test_rows_that_are_trained_on_keep_the_order_of_the_data(way: dict[str, Any], step: int, members: int) -> None:
+    """Time series, say, with ``shuffle=False``: which rows are held back is random, the order of the others is not."""
+    seen: list[int] = []
+
+    def loss(outputs: Array, targets: Array) -> tuple[Array, Array]:
+        seen.extend(targets.ravel().astype(int).tolist())
+        return np.zeros(len(outputs)), np.zeros_like(outputs)
+
+    network: Any = nn.Sequential([nn.Dense(1)], input_shape=1, dtype="float64")
+    trainer = nn.Trainer(nn.Ensemble(network, members) if members else network, loss, "sgd")
+    trainer.fit(np.ones((40, 1)), np.arange(40.0), batch_size=7, validation_split=0.25, verbose=0, **way)
+    trained = seen[:30]
+    assert trained == sorted(trained)[::step]
+    assert len(set(trained)) == 30
+    assert trained[::step] != list(range(30))

@@ -12,7 +12,7 @@ is smallest early; from there the network only memorizes, and early stopping goe
 **What to conclude.** Scale inputs and targets, with means and deviations of the training rows only. Give `Trainer.fit` validation data and `EarlyStopping`, and the
 number of epochs is chosen for you. (The loss at the chosen epoch is a little too good, as it was chosen: a final test needs rows of its own.)
 
-**Try next.** Your own file. ``regularizer=nn.L2(0.01)`` in the trainer: does the held-out loss end lower? `nncore.sklearn.MLPRegressor` does all of this in
+**Try next.** Your own file. ``regularizer=nn.L2(0.01)`` in the trainer: does the held-out error end lower? (The loss has the penalty in it.) `nncore.sklearn.MLPRegressor` does all of this in
 one line.
 
 :Slide: Deck 000, *Raw data*; deck 003, *Early stopping*

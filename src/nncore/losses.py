@@ -429,6 +429,7 @@ class SigmoidCrossEntropy(_Smoothed):
     """Σ_j max(z_j, 0) − z_j d_j + log(1 + e^{−|z_j|}) per example, on logits z; ∂/∂z = sigmoid(z) − d.
 
     With one output and labels 0/1 or ±1 this is logistic regression: log(1 + e^{−y z}) for y = ±1.
+    PyTorch's ``BCEWithLogitsLoss`` and Keras's ``BinaryCrossentropy`` are the mean over the outputs instead of the sum.
 
     Parameters
     ----------

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from nncore._messages import shown
 from nncore._utils.arrays import Array
 from nncore._utils.fields import Count
 from nncore.callbacks import Callback
 from nncore.ensemble.ensemble import Ensemble
 from nncore.ensemble.groups import Group
+from nncore.optimizers.tiles import check_names
+
+Snapshot = tuple[Array, Array]  # parameters and state
 
 __all__ = ["Snapshots"]
 
@@ -18,7 +23,8 @@ __all__ = ["Snapshots"]
 class Snapshots(Callback):
     """Keep the network as it is after every ``every``-th epoch: members of an ensemble for the price of one training.
 
-    With a learning rate that falls to 0 and starts again, as `schedules.Cosine` in cycles, each is near another minimum.
+    With a learning rate that falls to 0 and starts again, as `schedules.Cosine` in cycles, each is near another minimum. A new
+    ``fit`` begins anew; one that goes on from a checkpoint goes on with the snapshots that the checkpoint holds.
 
     Parameters
     ----------
@@ -50,10 +56,23 @@ class Snapshots(Callback):
     def __init__(self, every: int, skip: int = 0) -> None:
         self.every, self.skip = every, skip
         self._model: Any = None
-        self._kept: list[tuple[Array, Array]] = []
+        self._kept: list[Snapshot] = []
+        self._resumed = False
 
     def on_train_begin(self, trainer: Any) -> None:
-        self._model, self._kept = trainer.model, []
+        if not self._resumed:
+            self._kept = []
+        self._check_kept(self._kept, trainer.model)
+        self._model, self._resumed = trainer.model, False
+
+    @staticmethod
+    def _check_kept(kept: list[Snapshot], model: Any) -> None:
+        """Raise unless these are parameters and states of such a model."""
+        for snapshot in kept:
+            for name, array, own in zip(("parameters", "state"), snapshot, (model.parameters, model.state), strict=True):
+                if (array.shape, array.dtype) != (own.shape, own.dtype):
+                    what = f"shape {own.shape} and {own.dtype}, got {array.shape} and {array.dtype}"
+                    raise ValueError(f"{name} of Snapshots must have {what}")
 
     def on_epoch_end(self, trainer: Any, epoch: int, row: dict[str, Any]) -> None:
         if epoch > self.skip and (epoch - self.skip) % self.every == 0:
@@ -67,3 +86,32 @@ class Snapshots(Callback):
         for row, (parameters, state) in enumerate(self._kept):
             group.parameters[row], group.state[row] = parameters, state
         return Ensemble._of_groups([group])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Copies of the parameters and states kept so far, one row each."""
+        if not self._kept:
+            return {}
+        parameters, states = zip(*self._kept, strict=True)
+        return {"parameters": np.array(parameters), "states": np.array(states)}
+
+    @classmethod
+    def check_state(cls, state: Mapping[str, Any], model: Any = None) -> None:
+        if not isinstance(state, Mapping):
+            raise TypeError(f"state of Snapshots must be a mapping, got {shown(state)}")
+        check_names(cls.__name__, state, {"parameters", "states"})
+        for name, rows in state.items():
+            if not isinstance(rows, np.ndarray) or rows.ndim != 2 or rows.dtype.kind != "f" or not np.isfinite(rows).all():
+                raise ValueError(f"{name} of Snapshots must be a 2-D array of finite numbers, got {shown(rows)}")
+        if len(state["parameters"]) != len(state["states"]):
+            lengths = f"{len(state['parameters'])} and {len(state['states'])}"
+            raise ValueError(f"parameters and states of Snapshots must have the same length, got {lengths}")
+        if model is not None:
+            cls._check_kept(_pairs(state), model)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.check_state(state)
+        self._kept, self._resumed = _pairs(state), True
+
+
+def _pairs(state: Mapping[str, Any]) -> list[Snapshot]:
+    return [(parameters.copy(), own.copy()) for parameters, own in zip(state["parameters"], state["states"], strict=True)]

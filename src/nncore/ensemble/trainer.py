@@ -232,7 +232,8 @@ class EnsembleTrainer(BaseEnsembleTrainer):
     def evaluate(self, X: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of the ensemble's prediction: the mean output or, for classes, the mean probability.
 
-        With target scalers they are in the units of that of member 0. ValueError if members differ in loss or metrics.
+        With target scalers they are in the units of that of member 0. Penalties, which each member has for itself, are not in
+        this loss; they are in those of `evaluate_members`. ValueError if members differ in loss or metrics.
         """
         return evaluate_together(self.model, self._common_trainer(), X, y, sample_weight)[0]
 

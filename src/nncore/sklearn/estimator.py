@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import numpy as np
 from sklearn.base import BaseEstimator
 
 from nncore._kernels import Claim
@@ -108,6 +109,7 @@ class NetworkEstimator(BaseEstimator):
 
     validation_fraction: float
     callbacks: Any
+    shuffle = True  # where it is no argument
 
     def _fit(self, X: Any, y: Any, sample_weight: Any, validation: tuple[Any, ...]) -> Any:
         raise NotImplementedError
@@ -156,8 +158,8 @@ class NetworkEstimator(BaseEstimator):
         if n < 2:
             raise ValueError(f"nothing can be held back for validation where n_samples={n}: pass X_val")
         classes = hasattr(self, "classes_") and examples.y.ndim == 1
-        rows = train_validation_split(examples.X, examples.y, self.validation_fraction, seed, stratify=classes)
-        train, held_back = map(examples.take, rows)
+        rows, rest = train_validation_split(examples.X, examples.y, self.validation_fraction, seed, stratify=classes)
+        train, held_back = map(examples.take, (rows if self.shuffle else np.sort(rows), rest))
         for part, use in ((train, "left for training"), (held_back, "held back for validation")):
             if part.weights is not None and not part.weights.any():
                 raise ValueError(

@@ -279,7 +279,7 @@ class BaseSGD(BaseEstimator):
                     f"sample_weight must have a positive number among the {len(part)} of {n} examples {use}, got zeros only: "
                     "choose another random_state or validation_fraction"
                 )
-        return rows, held_back
+        return np.sort(rows), held_back  # with shuffle=False the rows are taken in their order
 
     def _scorer(self, X: Any, targets: Array, weights: Array, labels: Array | None, kind: str) -> Any:
         """The validation scores of some outputs."""

@@ -67,6 +67,8 @@ def sweep(
         ``val_loss``, the score of an estimator, ``loss`` and the running loss that all runs have, or the first column that a
         function returns; a score and the columns that `History.best` knows are better when larger, others when smaller. If
         the runs have no column in common, as gradient steps and `nncore.second_order` without validation, a warning says so.
+        ``val_loss`` contains penalties: candidates whose penalties differ are compared by a metric, such as
+        ``"val_accuracy"``, or ``"val_mean_squared_error"`` with ``metrics=["mean_squared_error"]``.
     halving : SuccessiveHalving or ASHA, optional
         Goes on only with the runs that are worth it. For trainers on threads, in whose memory a run waits to go on; for several
         processes start the same sweep with the same file in each. Without callbacks: each rung is a call of ``fit``, at whose

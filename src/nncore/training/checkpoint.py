@@ -17,7 +17,7 @@ from nncore._utils.fields import count, flag, number, with_defaults
 from nncore._utils.files import CUSTOM, Source, Target, class_name, named, write_to
 from nncore._utils.interrupt import Interrupt
 from nncore._utils.own import is_own
-from nncore.callbacks import CALLBACKS
+from nncore.callbacks import CALLBACKS, Callback
 from nncore.history import History
 from nncore.losses import LOSSES, Levels
 from nncore.model.files import (
@@ -282,15 +282,27 @@ def _callback_states(trainer: BaseTrainer, arrays: dict[str, Array]) -> list[dic
 
 def _read_callbacks(entries: Any, arrays: Mapping[str, Array], model: Sequential) -> list[dict[str, Any]]:
     """Classes and states of callbacks; states of nncore's own callbacks are checked."""
+    known = _own_callbacks()
     own, result = archive.by_place(archive.by_place(arrays).get("callback", {})), []
     for index, entry in enumerate(entries):
         name, state = entry["class"], dict(entry["state"]) | own.get(str(index), {})
-        if not isinstance(name, str) or not (name in CALLBACKS or name.startswith(CUSTOM)):
+        if not isinstance(name, str) or not (name in known or name.startswith(CUSTOM)):
             raise ValueError(f"a callback of class {shown(name)} is not known")
-        if name in CALLBACKS:
-            CALLBACKS[name].check_state(state, model)
+        if name in known:
+            known[name].check_state(state, model)
         result.append({"class": name, "state": state})
     return result
+
+
+def _own_callbacks() -> dict[str, type[Callback]]:
+    """nncore's callbacks by name, also those of higher levels such as `Snapshots`."""
+    found, waiting = dict[str, type[Callback]](), [Callback]
+    while waiting:
+        cls = waiting.pop()
+        waiting += cls.__subclasses__()
+        if is_own(cls):
+            found[cls.__name__] = cls
+    return found
 
 
 def losses_of(losses: Array | None) -> Array | None:

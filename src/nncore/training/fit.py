@@ -21,7 +21,7 @@ from nncore.data.example_weights import class_labels, class_weights
 from nncore.data.sparse import SparseRows
 from nncore.data.splits import train_validation_split
 from nncore.layers import Dense
-from nncore.samplers import Sampler
+from nncore.samplers import Sampler, Shuffled
 from nncore.training.augmented import AugmentedRows
 from nncore.training.base import BaseTrainer
 from nncore.training.dataset import Dataset
@@ -69,6 +69,8 @@ def fit_data(
                 "validation_data"
             )
         kept, held_back = _split(train, validation_split, trainer.seed)
+        if type(sampler) is not Shuffled:  # others may go by the order of the data
+            kept = np.sort(kept)
         sampler, labels = sampler.take(read_only(kept), len(train)), None if labels is None else labels[kept]
         train, validation = train.take(kept), train.take(held_back)
     weighted = train

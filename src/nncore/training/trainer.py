@@ -176,8 +176,9 @@ class Trainer(BaseTrainer):
             Evaluated after every epoch: columns ``val_loss`` and so on.
         validation_split : float
             Instead: this share of the data is set aside, drawn at random; stratified by label where the targets are classes:
-            labels, one-hot rows, or with one output 0 and 1 or ±1. Both parts are row numbers of the same arrays, which are
-            not copied, except for optimizers of `nncore.second_order`.
+            labels, one-hot rows, or with one output 0 and 1 or ±1. The other rows keep their order: with ``shuffle=False`` and
+            for samplers they are taken as they come. Both parts are row numbers of the same arrays, which are not copied,
+            except for optimizers of `nncore.second_order`.
         exact_loss : bool
             Also evaluate the training data after every epoch, without class weights: columns ``loss`` and so on, comparable
             with ``val_loss``. The columns ``running_…`` are means over the epoch while the parameters were changing.
@@ -381,7 +382,8 @@ class Trainer(BaseTrainer):
     def evaluate(self, X: Any, y: Any, *, sample_weight: Any = None) -> dict[str, float]:
         """Loss and metrics of the rows of X, in inference mode: the mean over the examples.
 
-        With ``sample_weight`` the loss is Σ w_i l_i / n, as in ``fit``; metrics count every example alike.
+        Penalties are part of the loss, and also in columns of their own. With ``sample_weight`` the loss is Σ w_i l_i / n plus
+        these, as in ``fit``; metrics count every example alike.
 
         Examples
         --------
