@@ -308,8 +308,8 @@ def test_what_has_no_json_form_is_not_saved_as_a_text(tmp_path: Path) -> None:
             self.thing = thing
             super().__init__()
 
-        def values(self, time: Any) -> Any:
-            return np.full(len(time), 0.1)
+        def at(self, t: Any) -> Any:
+            return np.full(len(t), 0.1)
 
     trainer = nn.Trainer(nn.Sequential([nn.Dense(1)], 3), "squared_error", nn.SGD(lr=Own(object())))
     with pytest.raises(TypeError, match=r"only what has a JSON form can be stored, got <object"):
