@@ -47,7 +47,7 @@ FAULTS = {
     NN_ZERO_DIRECTION: "weight normalization needs directions of nonzero length, got a unit whose direction is all zeros",
 }
 
-WITHIN_ITSELF = "Python code within a program, such as a loss or a layer, must not run the same program again"
+WITHIN_ITSELF = "Python code within a program, such as a loss, a layer or a signal handler, must not run the same program again"
 
 
 cdef class Program:
