@@ -8,7 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -175,6 +175,48 @@ def test_layers_may_inspect_their_own_model(name: str, where: str) -> None:
         CALLS[name](trainer)
     assert seen
     assert set(seen) == {threading.current_thread()}
+
+
+ENSEMBLE_CALLS: dict[str, Callable[[nn.EnsembleTrainer], Any]] = {
+    "predict": lambda t: t.model.predict_members(X[:100]),
+    "evaluate": lambda t: t.evaluate(X[:100], Y[:100]),
+    "fit": lambda t: t.fit(X[:100], Y[:100], verbose=0),
+}
+
+
+@pytest.mark.parametrize(
+    ("outer", "inner", "refused"),
+    [
+        ("predict", "predict", True), ("evaluate", "evaluate", True), ("predict", "evaluate", True),
+        ("fit", "predict", False), ("fit", "evaluate", False),
+    ],
+)  # fmt: skip
+def test_layers_may_use_their_ensemble_but_not_the_same_program(outer: str, inner: str, refused: bool) -> None:
+    """The run within would take the programs' arrays from the one around it."""
+    inside: list[Any] = []
+
+    class Use(nn.Layer):
+        def forward(self, x: np.ndarray, training: bool) -> np.ndarray:
+            if not inside:
+                inside.append(None)
+                inside[0] = ENSEMBLE_CALLS[inner](trainer)
+            return x.copy()
+
+        def backward(self, dy: np.ndarray) -> np.ndarray:
+            return dy.copy()
+
+    inside.append(None)
+    ensemble = nn.Ensemble(nn.Sequential([nn.Dense(5), Use(), nn.Dense(10)], X.shape[1], seed=0), 3)
+    trainer = cast(nn.EnsembleTrainer, nn.Trainer(ensemble, LOSS, "sgd"))
+    before = ensemble.predict_members(X[:100])
+    inside.clear()
+    if refused:
+        with pytest.raises(RuntimeError, match="must not run the same program again"):
+            ENSEMBLE_CALLS[outer](trainer)
+        assert np.array_equal(ensemble.predict_members(X[:100]), before)
+    else:
+        ENSEMBLE_CALLS[outer](trainer)
+        assert inner != "predict" or np.array_equal(inside[0], before)
 
 
 def test_losses_may_inspect_their_own_model() -> None:

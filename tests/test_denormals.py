@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,30 @@ def test_python_code_in_a_network_keeps_them() -> None:
 
     model = nn.Sequential([Look(), nn.Dense(1)], input_shape=1)
     nn.Trainer(model, "mean_squared_error").fit([[1.0]], [1.0], epochs=1, verbose=0)
+    assert seen
+    assert min(seen) > 0
+
+
+@pytest.mark.parametrize("ensemble", [False, True])
+def test_handlers_of_signals_keep_them(ensemble: bool) -> None:
+    """They run within a long run, whose thread flushes denormal numbers."""
+    seen = []
+    tiny = float(np.finfo(np.float64).tiny)
+
+    def look(number: int, frame: object) -> None:
+        seen.append(tiny / 4)
+
+    X = np.zeros((20_000, 256), np.float32)
+    model = nn.Sequential([nn.Dense(512), nn.Tanh(), nn.Dense(512), nn.Tanh(), nn.Dense(1)], input_shape=256)
+    predict = nn.Ensemble(model, 2).predict if ensemble else model.predict
+    predict(X)
+    before = signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)
+    try:
+        predict(X)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
     assert seen
     assert min(seen) > 0
 

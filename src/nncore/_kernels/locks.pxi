@@ -30,6 +30,9 @@ cdef class Exclusive:
             raise RuntimeError(self.message)
         return 0
 
+    cdef void hold(self) noexcept:
+        self.thread, self.process = PyThread_get_thread_ident(), getpid()
+
 
 cdef extern from *:
     """

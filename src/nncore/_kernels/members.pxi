@@ -286,6 +286,8 @@ cdef class Members:
         """
         cdef int64_t i
         cdef Program program
+        for program, _ in self.binds:
+            program.check_free()
         python_ops = [op for owner in self.groups for op in (<MemberGroup>owner).python_ops]
         # after an error no other member is worth its time
         asked = _Stop(lambda: any([op.error is not None for op in python_ops]) or (stop is not None and stop()))
@@ -304,10 +306,13 @@ cdef class Members:
             for program, bind in self.binds:
                 bound.append((program, bind))
                 program.bind(bind)
+            for program, _ in bound:
+                program.hold()
             with nogil:
                 nn_execute_members(&self.all, threads)
         finally:
             for program, bind in bound:
+                program.let_go()
                 program.release(bind)
         errors = taken_errors(python_ops)
         if asked.error is not None:

@@ -47,7 +47,7 @@ FAULTS = {
     NN_ZERO_DIRECTION: "weight normalization needs directions of nonzero length, got a unit whose direction is all zeros",
 }
 
-WITHIN_ITSELF = "Python code within a program, such as a loss or a layer, must not run the same program again"
+WITHIN_ITSELF = "Python code within a program, such as a loss, a layer or a signal handler, must not run the same program again"
 
 
 cdef class Program:
@@ -275,6 +275,21 @@ cdef class Program:
             raise ValueError(f"coefficients must have {self.columns * self.program.lanes} columns, which the program reads, got {width}")
         return 0
 
+    cdef int check_free(self) except -1:
+        """Raise within a run of this program, or of one that excludes it, on this thread."""
+        self.alone.check()
+        self.exclusive.check()
+        return 0
+
+    cdef void hold(self) noexcept:
+        """Before a run."""
+        self.alone.hold()
+        self.exclusive.hold()
+
+    cdef void let_go(self) noexcept:
+        """After a run."""
+        self.alone.thread = self.exclusive.thread = 0
+
     cdef char *room_for_tiles(self, int threads) except? NULL:
         """A tile-local gradient for each thread, aligned to cache lines."""
         cdef int64_t size = self.program.tile_bytes * min(max(threads, 1), NN_MAX_THREADS)
@@ -291,8 +306,7 @@ cdef class Program:
         since the last run, so data derived from it are reused. ``known``: has the coefficients of the steps, and counts them. Denormal numbers are flushed to 0 unless ``keep_denormals``, but
         not in Python ops. A ``stoppable`` run checks several times per second, before the parameters of a step change, whether
         a signal has arrived or ``stop()`` is true, and ends there."""
-        self.alone.check()
-        self.exclusive.check()
+        self.check_free()
         if order is not None and self.program.lanes > 1:
             raise ValueError("order must be None for a program of several networks: Members has that of each")
         self.check_lengths(last_step - first_step, last_step, examples, batch, merge, order, coefficients, known, examples_out, notes_out)
@@ -328,14 +342,13 @@ cdef class Program:
             known.busy.take_alone()
         try:
             self.bind(bind)
-            for exclusive in (self.alone, self.exclusive):
-                (<Exclusive>exclusive).thread, (<Exclusive>exclusive).process = PyThread_get_thread_ident(), getpid()
+            self.hold()
             with nogil:
                 done = nn_execute(&self.program, &run, threads)
             if known is not None:
                 known.count(done, last_step - first_step)
         finally:
-            self.alone.thread = self.exclusive.thread = 0
+            self.let_go()
             if known is not None:
                 known.busy.give()
             self.release(bind)

@@ -63,4 +63,7 @@ class _Stop:
 
 
 cdef int call_stop(void *stop) noexcept with gil:
-    return (<object>stop)()
+    cdef uint64_t denormals = nn_keep_denormals()    # for the handlers of signals
+    cdef int stops = (<object>stop)()
+    nn_set_denormals(denormals)
+    return stops
