@@ -13,7 +13,7 @@ ROWS = {  # title: the registry, and what else there is
     "layers": ("nncore.layers.LAYERS", "your own in Python"),
     "losses": ("nncore.losses.LOSSES", "any function of outputs and targets"),
     "optimizers": ("nncore.optimizers.OPTIMIZERS", "every hyper-parameter a number or a schedule"),
-    "initializers": ("nncore.initializers.INITIALIZERS", "any function of shape and generator"),
+    "initializers": ("nncore.initializers.INITIALIZERS", "any function of shape, generator and dtype"),
     "schedules": ("nncore.schedules.SCHEDULES", ""),
     "samplers": ("nncore.samplers.SAMPLERS", "sample and class weights"),
     "second-order optimizers": ("nncore.second_order.OPTIMIZERS", "all of `scipy.optimize.minimize`"),
