@@ -368,7 +368,7 @@ def test_nulls_in_dictionaries_of_pyarrow(chunks: int) -> None:
 class Names:
     """A data frame whose ``columns`` are names, as those of narwhals and dask; the number of its rows may be lazy."""
 
-    columns = ["a", "b", "c"]
+    columns = tuple("abc")
     shape: tuple[Any, int] = (object(), 3)
 
     def __getitem__(self, name: str) -> Any:
@@ -376,7 +376,7 @@ class Names:
 
 
 class OneDtype(Names):
-    dtypes = ["float64"] * 3
+    dtypes = ("float64",) * 3
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         return ROWS.copy()

@@ -761,11 +761,11 @@ def test_the_message_names_the_parameter(name: str, parameter: str) -> None:
 
 
 def test_a_text_is_one_size() -> None:
-    with pytest.raises(TypeError, match="^hidden_layer_sizes must be a positive integer, got '10'"):
+    with pytest.raises(TypeError, match=r"^hidden_layer_sizes must be a positive integer, got '10'"):
         MLPClassifier(hidden_layer_sizes="10").fit(X, CLASSES)
 
 
 @pytest.mark.parametrize("name", [name for name in ESTIMATORS if "MLP" in name])
 def test_validation_data_need_targets(name: str) -> None:
-    with pytest.raises(ValueError, match="^X_val needs y_val, got None"):
+    with pytest.raises(ValueError, match=r"^X_val needs y_val, got None"):
         clone(ESTIMATORS[name]).fit(X, CLASSES, X_val=X)

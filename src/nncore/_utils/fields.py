@@ -487,7 +487,7 @@ class Sealed:
     ...         self.lr = lr
     >>> Step(learning_rate=0.5)
     Traceback (most recent call last):
-    TypeError: Step has no argument 'learning_rate': the learning rate is lr, of the optimizer
+    TypeError: Step has no argument 'learning_rate': it is lr
     >>> step = Step()
     >>> step.lr = 0.5
     >>> step.lr = -0.5
@@ -495,7 +495,7 @@ class Sealed:
     ValueError: lr must be a finite number of at least 0, got -0.5
     >>> step.learning_rate = 0.5
     Traceback (most recent call last):
-    AttributeError: Step has no attribute 'learning_rate': the learning rate is lr, of the optimizer
+    AttributeError: Step has no attribute 'learning_rate': it is lr
     """
 
     _field_names: ClassVar[tuple[str, ...]] = ()
