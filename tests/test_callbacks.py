@@ -412,3 +412,10 @@ def test_a_value_is_kept_also_where_another_is_taken_out_of_the_row():
     history = small_trainer().fit(*DATA, epochs=2, callbacks=[nn.LambdaCallback(on_epoch_end=exchange)], verbose=0)
     assert history["mine"].tolist() == [1, 2]
     assert np.isfinite(history["running_loss"]).all()
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_epoch_end", "on_train_end"])
+def test_functions_that_cannot_be_called_are_refused_when_given(hook):
+    with pytest.raises(TypeError, match=rf"^{hook} must take \(trainer.*\), got .*, which takes \(a, b, c, d\)"):
+        nn.LambdaCallback(**{hook: lambda a, b, c, d: None})
+    nn.LambdaCallback(**{hook: print})

@@ -363,3 +363,70 @@ def test_nulls_in_dictionaries_of_pyarrow(chunks: int) -> None:
     np.testing.assert_array_equal(as_numbers(column.chunk(0), "X"), expected[:3])
     with pytest.raises(ValueError, match="X must be finite, got nan in row 1, column 0"):
         nn.Sequential([nn.Dense(1)], 2).predict(table)
+
+
+class Names:
+    """A data frame whose ``columns`` are names, as those of narwhals and dask; the number of its rows may be lazy."""
+
+    columns = tuple("abc")
+    shape: tuple[Any, int] = (object(), 3)
+
+    def __getitem__(self, name: str) -> Any:
+        return FRAME[name]
+
+
+class OneDtype(Names):
+    dtypes = ("float64",) * 3
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        return ROWS.copy()
+
+
+@pytest.mark.parametrize("frame", [Names(), OneDtype()], ids=["columns", "whole"])
+def test_frames_of_other_libraries(frame: Names) -> None:
+    np.testing.assert_array_equal(as_numbers(frame, "X").astype(np.float64), ROWS)
+
+
+def test_frames_of_narwhals() -> None:
+    nw = pytest.importorskip("narwhals")
+    for native in (FRAME, pl.DataFrame(DICT)):
+        np.testing.assert_array_equal(as_numbers(nw.from_native(native), "X").astype(np.float64), ROWS)
+
+
+class Unwilling:
+    """An object that no array can be made of, as a tensor of PyTorch that needs gradients."""
+
+    shape = (4,)
+
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        raise self.error("use detach() first")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, TypeError, AttributeError])
+def test_a_refused_conversion_names_the_argument(error: type[Exception]) -> None:
+    given, model = Unwilling(error), nn.Sequential([nn.Dense(2)], input_shape=3)
+    trainer, y = nn.Trainer(model, "softmax_cross_entropy"), np.array([0, 1, 0, 1])
+
+    def loss(outputs: Array, targets: Array) -> Any:
+        return given, outputs
+
+    calls: dict[str, Any] = {
+        "X must": lambda: trainer.fit(given, y),
+        "y must": lambda: trainer.fit(ROWS, given),
+        "sample_weight must": lambda: trainer.fit(ROWS, y, sample_weight=given),
+        "dense_1.weight must": lambda: setattr(model["dense_1"], "weight", given),
+        "loss loss, first its 4 per-example losses, must": lambda: nn.Trainer(model, loss).fit(ROWS, ROWS[:, :2]),
+        "f, second its gradient, must": lambda: nn.Adam().minimize(lambda theta: (1.0, given), np.ones(3), steps=1),
+    }
+    for start, call in calls.items():
+        with pytest.raises(TypeError, match=f"^{start} .*: use detach"):
+            call()
+
+
+def test_numbers_that_numpy_lacks() -> None:
+    types = pytest.importorskip("ml_dtypes")
+    with pytest.raises(TypeError, match=r"^X must hold real numbers, got dtype bfloat16; \.astype\(np\.float32\)"):
+        as_numbers(ROWS.astype(types.bfloat16), "X")

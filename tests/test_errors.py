@@ -600,7 +600,7 @@ FOREIGN: dict[str, tuple[Callable[[], Any], list[str]]] = {
     "momentum": (lambda: nn.SGD(0.1, momentum=0.9), ["SGD", "'momentum'", "nn.Momentum"]),  # type: ignore[call-arg]
     "wrapped": (lambda: nn.EMA("sgd", decy=0.9), ["EMA", "'decy'", "did you mean 'decay'"]),  # type: ignore[call-arg]
     "optimiser": (lambda: nn.Trainer(make(), "hinge", optimiser="sgd"), ["Trainer", "'optimizer'"]),  # type: ignore[call-arg]
-    "trainer's rate": (lambda: nn.Trainer(make(), "hinge", lr=0.1), ["Trainer", "'lr'", "of the optimizer"]),  # type: ignore[call-arg]
+    "trainer's rate": (lambda: nn.Trainer(make(), "hinge", lr=0.1), ["Trainer", "'lr'", "of first-order optimizers"]),  # type: ignore[call-arg]
     "layer": (lambda: nn.Sequential([nn.Dense(1)], input_dim=3), ["Sequential", "'input_dim'", "input_shape"]),  # type: ignore[call-arg]
     "restore": (lambda: nn.EarlyStopping(restore_best_weights=True), ["EarlyStopping", "restore_best"]),  # type: ignore[call-arg]
     "no such thing": (lambda: nn.Adam(color=3), ["Adam", "'color'", "It has lr, betas, eps"]),  # type: ignore[call-arg]
@@ -640,13 +640,13 @@ def test_arguments_are_explained_only_where_one_is_unknown() -> None:
 @pytest.mark.parametrize(
     ("make_part", "name", "words"),
     [
-        (lambda: nn.Adam(), "learning_rate", ["Adam", "the learning rate is lr"]),
+        (lambda: nn.Adam(), "learning_rate", ["Adam", "it is lr"]),
         (lambda: nn.Adam(), "epsilon", ["it is eps"]),
         (lambda: nn.Momentum(), "momentun", ["did you mean 'momentum'"]),
         (lambda: nn.EMA(nn.Adam()), "learning_rate", ["EMA", "is lr"]),
         (lambda: nn.second_order.DampedNewton(), "dampening", ["DampedNewton", "damping"]),
         (lambda: nn.Trainer(make(), "hinge"), "optimiser", ["Trainer", "did you mean 'optimizer'"]),
-        (lambda: nn.Trainer(make(), "hinge"), "lr", ["of the optimizer"]),
+        (lambda: nn.Trainer(make(), "hinge"), "lr", ["of first-order optimizers"]),
         (lambda: make(), "paramters", ["Sequential", "'parameters'"]),
         (lambda: make(), "color", ["It has", "parameters", "input_scaler", "target_scaler"]),
         (lambda: make(), "input_scalar", ["'input_scaler'"]),

@@ -220,3 +220,11 @@ def test_amend_sets_columns_of_the_last_row() -> None:
     assert history["loss"].tolist() == [3.0, 1.5]
     assert np.isnan(history["sharpness"][0])
     assert history["sharpness"][1] == 7.0
+
+
+def test_axes_that_are_none_are_refused():
+    pytest.importorskip("matplotlib")
+    history = History()
+    history.append({"loss": 1.0})
+    with pytest.raises(TypeError, match=r"^ax must be axes of matplotlib, got 3"):
+        history.plot(ax=3)

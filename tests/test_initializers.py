@@ -6,6 +6,7 @@ import pytest
 
 from nncore import initializers
 from nncore.initializers import INITIALIZERS, Initializer
+from nncore.layers import Dense
 
 SHAPE = (300, 500)  # n_out, n_in
 
@@ -205,3 +206,8 @@ def test_bad_call(name):
         make(name)((2, 2), np.random.RandomState(0))
     with pytest.raises(TypeError, match="dtype"):
         make(name)((2, 2), rng, "int32")
+
+
+def test_a_function_of_shape_and_generator_alone_is_refused():
+    with pytest.raises(TypeError, match=r"^weight_init must take \(shape, rng, dtype\), got .*, which takes \(shape, rng\)"):
+        Dense(3, weight_init=lambda shape, rng: rng.normal(size=shape))

@@ -1104,3 +1104,9 @@ def test_a_functional_model_of_keras(rng: np.random.Generator, keras3: Any, tmp_
     np.testing.assert_allclose(
         nn.load(tmp_path / "m.keras").predict(X), keras3.ops.convert_to_numpy(net(X)), rtol=1e-5, atol=1e-6
     )
+
+
+def test_arrays_without_a_module_are_named_as_such(tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", X=np.ones((3, 5)))
+    with pytest.raises(ValueError, match="its top level has X"):
+        nn.load(tmp_path / "arrays.npz", into=nn.Sequential([nn.Dense(2)], input_shape=4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import decimal
+import inspect
 import json
 import math
 import os
@@ -22,7 +23,7 @@ from safetensors.numpy import save as save_bytes
 import nncore as nn
 from nncore._messages import MAX_LENGTH, clipped, shown
 from nncore._utils.fields import Sealed
-from nncore._utils.hints import METHODS
+from nncore._utils.hints import ELSEWHERE, HERE, METHODS, hint
 from nncore.data.scaling import SCALERS
 
 MAX_MESSAGE = 2000  # characters: enough for two values, and for a list of all names
@@ -590,3 +591,23 @@ def test_infinite_outputs_of_an_ensemble() -> None:
     for member in model:
         member.parameters = [1e300, 0.0]
     assert not np.isfinite(model.spread([[1e300]])).any()
+
+
+SEALED = sorted(
+    (cls for cls in vars(nn).values() if isinstance(cls, type) and issubclass(cls, Sealed)), key=lambda c: c.__name__
+)
+
+
+@pytest.mark.parametrize("cls", SEALED, ids=lambda cls: cls.__name__)
+def test_hints_name_what_the_class_has(cls: type) -> None:
+    """No hint gives a name that is another class's argument."""
+    known = [*inspect.signature(cls.__init__).parameters]
+    for name in sorted({*ELSEWHERE, *HERE}):
+        if name in known:
+            continue
+        with pytest.raises(TypeError) as raised:
+            cls(**{name: 1})
+        meant = re.search(r": it is '?(\w+)'?$", str(raised.value))
+        assert meant is None or meant[1] in known
+    assert hint("l1", ["strength"]) == hint("p", ["units"]) == ""
+    assert hint("learning_rate", ["lr"]) == ": it is lr"

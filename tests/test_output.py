@@ -231,3 +231,36 @@ def test_an_explicit_stream_is_used_without_stderr(monkeypatch: pytest.MonkeyPat
     with Progress(1, stream=stream) as progress:
         progress.update(1, 1.0, {"loss": 1.0})
     assert "epoch 1/1" in stream.getvalue()
+
+
+class Failing(io.StringIO):
+    """A stream that takes one line and then fails: its terminal is gone, its disk is full, or it was closed."""
+
+    def __init__(self, error: Exception, terminal: bool) -> None:
+        super().__init__()
+        self.error, self.terminal = error, terminal
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+    def write(self, text: str) -> int:
+        if self.getvalue():
+            raise self.error
+        return super().write(text)
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize("verbose", [1, 2])
+@pytest.mark.parametrize("error", [OSError(5, "gone"), BrokenPipeError(), ValueError("I/O operation on closed file")])
+def test_a_training_outlives_its_stream(
+    error: Exception, verbose: int, terminal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nncore.training.progress._LIVE_INTERVAL", 0.0)  # the live line from the first epoch on
+    monkeypatch.setattr("nncore.training.progress._LOG_INTERVAL", 0.0)
+    stream = Failing(error, terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    trainer = nn.Trainer(nn.Sequential([nn.Dense(2)], input_shape=2), loss="softmax_cross_entropy")
+    history = trainer.fit(*nn.data.two_spirals(100), epochs=5, verbose=verbose)
+    assert len(history) == trainer.epochs_done == 5
+    assert sys.stderr is stream
+    assert stream.getvalue()

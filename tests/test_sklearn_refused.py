@@ -76,7 +76,7 @@ def refused(
 # --- what a refused fit leaves
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"clip": 0}, "limit must be a positive number"),
+    ({"clip": 0}, "clip must be a positive number"),
     ({"batch_size": 0}, "batch_size must be"),
     ({"solver": "lbfgs", "dropout": 0.5}, "differs between training"),
     ({"regularizer": {"nothing": nn.L2(1e-3)}}, "nothing"),
@@ -738,3 +738,34 @@ def test_an_estimator_is_fitted_by_one_call_at_a_time(name: str, elsewhere: bool
     estimator.set_params(callbacks=None)
     again()  # afterwards it may be fitted
     assert len(errors) == seen == len(alone.history_)
+
+
+# --- the parameter's name, where a part of the network has another
+
+
+WRONG: dict[str, Any] = {
+    "beta_1": 1, "beta_2": "0.9", "epsilon": -1, "dropout": 5, "clip": -1, "optimizer": ["adam"], "schedule": "slow",
+    "hidden_layer_sizes": "10",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if "MLP" in name])
+@pytest.mark.parametrize("parameter", sorted(WRONG))
+def test_the_message_names_the_parameter(name: str, parameter: str) -> None:
+    estimator = clone(ESTIMATORS[name])
+    if parameter not in estimator.get_params() or isinstance(estimator.get_params()[parameter], bool):
+        pytest.skip("no such parameter")
+    estimator.set_params(**{parameter: WRONG[parameter]})
+    with pytest.raises((TypeError, ValueError), match=f"^{parameter} must be "):
+        estimator.fit(X, CLASSES)
+
+
+def test_a_text_is_one_size() -> None:
+    with pytest.raises(TypeError, match=r"^hidden_layer_sizes must be a positive integer, got '10'"):
+        MLPClassifier(hidden_layer_sizes="10").fit(X, CLASSES)
+
+
+@pytest.mark.parametrize("name", [name for name in ESTIMATORS if "MLP" in name])
+def test_validation_data_need_targets(name: str) -> None:
+    with pytest.raises(ValueError, match=r"^X_val needs y_val, got None"):
+        clone(ESTIMATORS[name]).fit(X, CLASSES, X_val=X)

@@ -734,3 +734,11 @@ def test_a_fair_comparison_with_a_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fair-SGD.db", "fair-a%2Fb.db"]
     with pytest.raises(ValueError, match="measured by, got 'acuracy': of SGD there are loss"):
         nn.fair_comparison(candidates, **SMALL, measure="acuracy", **options)
+
+
+def test_a_file_with_a_name_of_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To SQLite ``:memory:`` is no file."""
+    monkeypatch.chdir(tmp_path)
+    table = nn.sweep(make, {"lr": [0.1]}, **SMALL, file=":memory:", name="named", verbose=0)
+    assert len(table) == 1
+    assert (tmp_path / ":memory:").is_file()

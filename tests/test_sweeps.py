@@ -1079,3 +1079,16 @@ def test_picture_of_a_fair_comparison(tmp_path: Path) -> None:
     )  # fmt: skip
     (axes,) = found.plot(tmp_path / "fair.png").axes
     assert axes.get_title("left") == f"{found.ranking[0]} is best in the median"
+
+
+def test_folds_of_tables_of_pyarrow() -> None:
+    pa = pytest.importorskip("pyarrow")
+    X, y = nn.data.two_spirals(60)
+
+    def make(lr: float) -> nn.Trainer:
+        return nn.Trainer(nn.Sequential([nn.Dense(2)], input_shape=2), "softmax_cross_entropy", nn.Adam(lr=lr))
+
+    def values(X: Any, y: Any) -> list[float]:
+        return [run.values["val_loss"] for run in nn.sweep(make, {"lr": [0.1]}, X, y, folds=3, verbose=0).runs]
+
+    assert values(pa.table({"a": X[:, 0], "b": X[:, 1]}), pa.array(y)) == values(X, y)

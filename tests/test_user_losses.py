@@ -167,3 +167,9 @@ def test_operands_of_a_user_s_loss(rng: np.random.Generator) -> None:
     (own, of_own), (right, of_right) = (model("float64").loss_and_gradient(X, y, cls(0.3)) for cls in (Own, losses.Quantile))
     assert own == right
     assert np.array_equal(of_own, of_right)
+
+
+def test_a_function_of_outputs_alone_is_refused():
+    model = nn.Sequential([nn.Dense(1)], input_shape=2)
+    with pytest.raises(TypeError, match=r"^function must take \(outputs, targets\), got .*, which takes \(y\)"):
+        nn.Trainer(model, loss=lambda y: y)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from nncore._messages import shown
 from nncore._utils.fields import choice, mapping
-from nncore._utils.figures import Axes, Figure, SavePath, finish, new_figure
+from nncore._utils.figures import Axes, Figure, SavePath, check_axes, finish, new_figure
 from nncore._utils.hints import hint
 from nncore._utils.tables import html_table
 from nncore.losses import LOSSES
@@ -374,7 +374,7 @@ class History(dict[str, NDArray[np.float64]]):
             raise ValueError("the history must have a number to draw, got none")
 
         if ax is not None:
-            axes = list(np.atleast_1d(np.asarray(ax, dtype=object)))
+            axes = [check_axes(one) for one in np.atleast_1d(np.asarray(ax, dtype=object))]
             figure: Any = axes[0].figure
         else:
             figure = new_figure("History.plot", (5.2 * len(panels), 3.6), path)

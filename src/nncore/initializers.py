@@ -27,7 +27,7 @@ from nncore._kernels.blas import one_blas_thread
 from nncore._messages import clipped, shown
 from nncore._utils.arrays import Array
 from nncore._utils.checks import as_numbers, real_dtype
-from nncore._utils.fields import Converted, complete, keywords, number, plain
+from nncore._utils.fields import Converted, complete, function_of, keywords, number, plain
 from nncore._utils.files import class_name
 from nncore._utils.own import is_own
 from nncore._utils.registry import classes
@@ -411,7 +411,7 @@ def get(initializer: InitializerLike, argument: str = "initializer") -> Callable
             ) from None
     if isinstance(initializer, type) or not callable(initializer):
         raise TypeError(f"{argument} must be a name, a configuration or an initializer object, got {shown(initializer)}")
-    return initializer
+    return initializer if isinstance(initializer, Initializer) else function_of("shape", "rng", "dtype")(argument, initializer)
 
 
 def _class(name: Any, argument: str) -> type[Initializer]:

@@ -20,7 +20,7 @@ from nncore._kernels.program import CHUNK_BYTES
 from nncore._messages import shown
 from nncore._utils.arrays import Array, for_kernels, read_only, returned, returned_pair
 from nncore._utils.checks import as_numbers, convert, not_finite
-from nncore._utils.fields import NUMBER, Converted, ListOf, Number, Value, function
+from nncore._utils.fields import NUMBER, Converted, ListOf, Number, Value, function_of
 from nncore._utils.hints import hint
 from nncore._utils.own import check_called, is_own
 from nncore._utils.registry import classes
@@ -502,7 +502,7 @@ class PythonLoss(Loss):
     >>> trainer = nn.Trainer(model, loss=log_cosh, optimizer="sgd")
     """
 
-    function: Converted[Function, Function] = Converted(function)
+    function: Converted[Function, Function] = Converted(function_of("outputs", "targets"))
 
     def __init__(self, function: Function) -> None:
         self.function = function

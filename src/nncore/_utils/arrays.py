@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nncore._kernels.program import CACHE_LINE
-from nncore._messages import shown
+from nncore._messages import clipped, shown
 
 __all__ = [
-    "Array", "OwnsArrays", "aligned_zeros", "check_masks", "for_kernels", "overwrite", "own_arrays", "read_only", "returned",
-    "returned_pair", "same_part", "several",
+    "NOT_CONVERTED", "Array", "OwnsArrays", "aligned_zeros", "check_masks", "for_kernels", "not_converted", "overwrite",
+    "own_arrays", "read_only", "returned", "returned_pair", "same_part", "several",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[Any]
@@ -118,6 +118,14 @@ def check_masks(values: Any, argument: str) -> None:
         raise ValueError(f"{argument} must have no masked cells, got {masked}{where}: fill them, or leave their rows out")
 
 
+NOT_CONVERTED = (TypeError, RuntimeError, AttributeError)  # what other libraries raise, as PyTorch for a tensor with gradients
+
+
+def not_converted(argument: str, error: Exception) -> TypeError:
+    """The error for an object that refuses to become an array."""
+    return TypeError(f"{argument} must be an array of numbers, or convertible to one: {clipped(error)}")
+
+
 def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:
     """The result of a user's function as an array of real numbers of this shape, in which -1 stands for any number.
 
@@ -130,6 +138,8 @@ def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:
         array = np.array(value)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{wanted}: {error}") from None
+    except NOT_CONVERTED as error:
+        raise TypeError(f"{wanted}: {clipped(error)}") from error
     if array.dtype.kind not in "fiub":
         got = "None" if value is None else f"{type(value).__name__} of dtype {array.dtype}"
         raise TypeError(f"{wanted}, got {got}")
@@ -162,6 +172,8 @@ def overwrite(name: str, array: Array, value: Any) -> None:
         given = np.asarray(value)
     except ValueError as error:  # rows of different lengths, more axes than NumPy has
         raise ValueError(f"{name} must be an array of shape {array.shape}, got {shown(value)}") from error
+    except NOT_CONVERTED as error:
+        raise not_converted(name, error) from error
     if given.dtype.kind not in "fiubO":
         raise TypeError(f"{name} must be an array of real numbers, got {shown(value)}")
     if given.shape != array.shape:

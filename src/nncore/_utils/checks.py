@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from nncore import _kernels
 from nncore._messages import shown
-from nncore._utils.arrays import Array, check_masks, for_kernels, several
+from nncore._utils.arrays import NOT_CONVERTED, Array, check_masks, for_kernels, not_converted, several
 from nncore._utils.fields import count
 
 __all__ = [
@@ -145,6 +145,8 @@ def _array(values: Any, argument: str) -> Array:
         return np.asarray(values)
     except ValueError:  # rows of different lengths
         raise ValueError(f"{argument} must be an array, whose rows all have one shape, got {shown(values)}") from None
+    except NOT_CONVERTED as error:
+        raise not_converted(argument, error) from error
 
 
 def is_frame(values: Any) -> bool:
@@ -156,7 +158,7 @@ def _frame_numbers(frame: Any, argument: str) -> Array:
     """Columns of one dtype as the frame itself converts them, which may need no copy; others one by one."""
     if len(set(getattr(frame, "dtypes", ()))) == 1:
         array = _array(frame, argument)
-        if array.dtype.kind in "fiub" and array.shape == frame.shape:
+        if array.dtype.kind in "fiub" and array.ndim == 2 and array.shape[1] == frame.shape[1]:  # the rows may be lazy
             return array
     columns = frame_columns(frame)
     if not columns:
@@ -169,14 +171,16 @@ def frame_columns(frame: Any) -> list[tuple[Any, Any]]:
     if hasattr(frame, "iloc"):
         return [(name, frame.iloc[:, place]) for place, name in enumerate(frame.columns)]
     columns = getattr(frame, "get_columns", lambda: frame.columns)()  # polars, pyarrow
+    if columns and isinstance(columns[0], str):  # those of others are names
+        return [(name, frame[name]) for name in columns]
     return list(zip(column_names(frame) or (), columns, strict=True))
 
 
 def column_numbers(column: Any, argument: str, name: Any) -> Array:
     """A column's numbers (n,)."""
     array = _array(column, argument)
-    parts = array.dtype.names or any(isinstance(value, (list, tuple, np.ndarray)) for value in array[:1])
-    if array.ndim != 1 or parts:
+    parts = (list, tuple, np.ndarray)
+    if array.ndim != 1 or array.dtype.names or any(isinstance(value, parts) for value in array[:1]):
         raise TypeError(
             f"{argument} must have a number in each cell, got several in column {shown(name)}: give them separate columns, "
             "or an array of more axes"
@@ -201,6 +205,8 @@ def _real(array: Array, argument: str, where: str = "") -> Array:
         elif types:
             got += " with nothing but missing values"
     hint = _text_hint(array, argument) if text else ""
+    if array.dtype.kind == "V" and array.dtype.type is not np.void:  # bfloat16 and others of ml_dtypes
+        hint = "; .astype(np.float32) makes NumPy's numbers of them"
     raise TypeError(f"{argument} must hold real numbers, got {got}{where}{hint}")
 
 

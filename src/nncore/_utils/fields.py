@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DESCRIBED", "Choice", "Configured", "Converted", "Count", "Field", "Fixed", "Flag", "Instance", "ListOf", "Maybe", "Name",
     "Number", "PathLike", "Sealed", "Value", "arguments", "assign", "assignments", "choice", "complete",
-    "config_or_none", "count", "flag", "function", "generator", "mapping", "number", "only_fields", "with_defaults",
+    "config_or_none", "count", "flag", "function", "function_of", "generator", "mapping", "number", "only_fields",
+    "with_defaults",
 ]  # fmt: skip
 
 G = TypeVar("G")  # type of the value given
@@ -381,6 +382,29 @@ def function(name: str, value: Any) -> Callable[..., Any]:
     return value
 
 
+def function_of(*arguments: str) -> Callable[[str, Any], Callable[..., Any]]:
+    """As `function`, for one that is called with these arguments by position.
+
+    >>> function_of("trainer", "epoch")("on_epoch_begin", lambda epoch: None)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    TypeError: on_epoch_begin must take (trainer, epoch), got <function ...>, which takes (epoch)
+    """
+
+    def check(name: str, value: Any) -> Callable[..., Any]:
+        try:
+            signature = inspect.signature(function(name, value))
+        except ValueError:  # some functions in C do not tell
+            return function(name, value)
+        try:
+            signature.bind(*arguments)
+        except TypeError:
+            wanted = f"{name} must take ({', '.join(arguments)})"
+            raise TypeError(f"{wanted}, got {shown(value)}, which takes {signature}") from None
+        return function(name, value)
+
+    return check
+
+
 def mapping(name: str, value: Any) -> Mapping[Any, Any]:
     """`value`, if it is a mapping."""
     if not isinstance(value, Mapping):
@@ -463,7 +487,7 @@ class Sealed:
     ...         self.lr = lr
     >>> Step(learning_rate=0.5)
     Traceback (most recent call last):
-    TypeError: Step has no argument 'learning_rate': the learning rate is lr, of the optimizer
+    TypeError: Step has no argument 'learning_rate': it is lr
     >>> step = Step()
     >>> step.lr = 0.5
     >>> step.lr = -0.5
@@ -471,7 +495,7 @@ class Sealed:
     ValueError: lr must be a finite number of at least 0, got -0.5
     >>> step.learning_rate = 0.5
     Traceback (most recent call last):
-    AttributeError: Step has no attribute 'learning_rate': the learning rate is lr, of the optimizer
+    AttributeError: Step has no attribute 'learning_rate': it is lr
     """
 
     _field_names: ClassVar[tuple[str, ...]] = ()

@@ -19,35 +19,44 @@ _CROSS_ENTROPY = "'softmax_cross_entropy' takes outputs before the softmax, and 
 _FIT = "it is an argument of fit"
 _INPUT = "the model knows the width of its input: Sequential(layers, input_shape=...)"
 _MOMENTUM = "with momentum there are nn.Momentum and nn.Nesterov"
-_RATE = "the learning rate is lr, of the optimizer"
+_RATE = "the learning rate is lr, of first-order optimizers such as nn.Adam"
 _REGULARIZER = "the trainer has the penalties: Trainer(..., regularizer=nn.L2(1e-4)), or one for each layer by its name"
 
 ELSEWHERE: dict[str, str] = {
-    # of layers
     **dict.fromkeys(
         ("activation", "elu", "gelu", "mish", "relu", "selu", "sigmoid", "silu", "softmax", "swish", "tanh"),
         "an activation is a separate layer: nn.Dense(10), nn.ReLU()",
     ),
-    "bias_initializer": "it is bias_init", "kernel_initializer": "it is weight_init", "use_bias": "it is bias",
     "kernel_regularizer": _REGULARIZER, "in_features": _INPUT, "input_dim": _INPUT, "input_shape": _INPUT,
-    "num_features": _INPUT, "out_features": "it is units", "p": "it is rate", "kernel": "it is weight",
-    # of optimizers
-    "learning_rate": _RATE, "lr": _RATE, "epsilon": "it is eps", "beta_1": _BETAS, "beta_2": _BETAS, "beta1": _BETAS,
-    "beta2": _BETAS, "momentum": _MOMENTUM, "nesterov": _MOMENTUM, "clipnorm": _CLIP, "clipvalue": _CLIP,
+    "num_features": _INPUT, "learning_rate": _RATE, "lr": _RATE, "clipnorm": _CLIP, "clipvalue": _CLIP,
     "global_clipnorm": _CLIP, "weight_decay": f"{_REGULARIZER}; nn.AdamW decays by itself",
-    "l1_regularization_strength": "it is l1", "l2_regularization_strength": "it is l2, twice as large",
-    # of trainers and callbacks
-    "batch_size": _FIT, "callbacks": _FIT, "epochs": _FIT, "criterion": "it is loss", "filepath": "it is path",
-    "restore_best_weights": "it is restore_best",
+}  # fmt: skip
+
+# what is meant only where this name is among those known, and the hint
+HERE: dict[str, tuple[str, str]] = {
+    **{name: (own, f"it is {own}") for name, own in {
+        "bias_initializer": "bias_init", "kernel_initializer": "weight_init", "use_bias": "bias", "out_features": "units",
+        "p": "rate", "kernel": "weight", "learning_rate": "lr", "epsilon": "eps", "l1_regularization_strength": "l1",
+        "criterion": "loss", "filepath": "path", "restore_best_weights": "restore_best",
+    }.items()},
+    "l2_regularization_strength": ("l2", "it is l2, twice as large"),
+    **dict.fromkeys(("beta_1", "beta_2", "beta1", "beta2"), ("betas", _BETAS)),
+    **dict.fromkeys(("momentum", "nesterov"), ("lr", _MOMENTUM)),
+    **dict.fromkeys(("batch_size", "callbacks", "epochs"), ("metrics", _FIT)),
     # losses and metrics
-    "mse": "it is 'mean_squared_error'", "mae": "it is 'mean_absolute_error'", "l1": "it is 'mean_absolute_error'",
-    "smooth_l1": "it is 'huber'", "pinball": "it is 'quantile'",
-    "kld": "it is 'kl_divergence'", "ce": _CROSS_ENTROPY, "cross_entropy": _CROSS_ENTROPY,
-    "crossentropy": _CROSS_ENTROPY, "categorical_crossentropy": _CROSS_ENTROPY, "nll": _CROSS_ENTROPY,
-    "sparse_categorical_crossentropy": _CROSS_ENTROPY, "categorical_cross_entropy": _CROSS_ENTROPY, "acc": "it is 'accuracy'",
+    **{name: (own, f"it is '{own}'") for name, own in {
+        "mse": "mean_squared_error", "mae": "mean_absolute_error", "l1": "mean_absolute_error", "smooth_l1": "huber",
+        "pinball": "quantile", "kld": "kl_divergence", "acc": "accuracy",
+    }.items()},
+    **dict.fromkeys(
+        ("ce", "cross_entropy", "crossentropy", "categorical_crossentropy", "nll", "sparse_categorical_crossentropy",
+         "categorical_cross_entropy"),
+        ("softmax_cross_entropy", _CROSS_ENTROPY),
+    ),
     **dict.fromkeys(
         ("bce", "binary_crossentropy"),
-        "'sigmoid_cross_entropy' takes outputs before the sigmoid, 'binary_cross_entropy' probabilities",
+        ("sigmoid_cross_entropy",
+         "'sigmoid_cross_entropy' takes outputs before the sigmoid, 'binary_cross_entropy' probabilities"),
     ),
 }  # fmt: skip
 
@@ -97,11 +106,15 @@ def hint(name: Any, known: Iterable[str]) -> str:
     ': it is eps'
     >>> hint("mometum", ["lr", "momentum"])
     ": did you mean 'momentum'?"
-    >>> hint("x", ["lr", "momentum"])
+    >>> hint("epsilon", ["lr", "momentum"])
     ''
     """
     if not isinstance(name, str):
         return ""
+    known = list(known)
+    needed, meant = HERE.get(name.lower(), ("", ""))
+    if needed in known:
+        return f": {meant}"
     if name.lower() in ELSEWHERE:
         return f": {ELSEWHERE[name.lower()]}"
     close = difflib.get_close_matches(name, sorted(known), 1, cutoff=0.75)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 from nncore._messages import shown
-from nncore._utils.fields import Configured, Converted, Maybe, function
+from nncore._utils.fields import Configured, Converted, Maybe, function_of
 
 __all__ = ["Callback", "LambdaCallback"]
 
@@ -98,10 +98,10 @@ class LambdaCallback(Callback):
     0.5
     """
 
-    _train_begin = Maybe(Converted(function, argument="on_train_begin"))
-    _epoch_begin = Maybe(Converted(function, argument="on_epoch_begin"))
-    _epoch_end = Maybe(Converted(function, argument="on_epoch_end"))
-    _train_end = Maybe(Converted(function, argument="on_train_end"))
+    _train_begin = Maybe(Converted(function_of("trainer"), argument="on_train_begin"))
+    _epoch_begin = Maybe(Converted(function_of("trainer", "epoch"), argument="on_epoch_begin"))
+    _epoch_end = Maybe(Converted(function_of("trainer", "epoch", "row"), argument="on_epoch_end"))
+    _train_end = Maybe(Converted(function_of("trainer"), argument="on_train_end"))
 
     def __init__(
         self, on_train_begin: Callable[[Any], Any] | None = None, on_epoch_begin: Callable[[Any, int], Any] | None = None,

@@ -87,13 +87,14 @@ def _form(layer: Layer, module: Module) -> Form | None:
 
 def _problem(layer: Layer | None, module: Module | None, names: set[str]) -> str:
     """What is wrong with a pair, or nothing. ``names``: of the arrays in the file, which tell the library."""
+    part = "" if module is None else f"its {module.path or 'top level'}"
     if layer is None or module is None:
         if module is not None:
-            return f"nothing takes its {module.path} with {_listed(module.shapes)}"
+            return f"nothing takes {part} with {_listed(module.shapes)}"
         return f"it has nothing for {layer.name}, which takes {_listed(_expected(layer, names))}" if layer else ""
     if _form(layer, module) is not None:
         return ""
-    return f"its {module.path} has {_listed(module.shapes)}, and {layer.name} takes {_listed(_expected(layer, names))}"
+    return f"{part} has {_listed(module.shapes)}, and {layer.name} takes {_listed(_expected(layer, names))}"
 
 
 def _expected(layer: Layer, names: set[str]) -> dict[str, tuple[int, ...]]:

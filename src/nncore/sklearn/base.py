@@ -25,7 +25,7 @@ from nncore.optimizers.clipping import ClipGlobalNorm, Clipping
 from nncore.regularizers import L2
 from nncore.sklearn.epochs import BetweenEpochs
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
-from nncore.sklearn.inputs import check_inputs, check_readable
+from nncore.sklearn.inputs import as_parameters, check_inputs, check_readable
 from nncore.sklearn.network import finite_outputs, for_each_layer, hidden_sizes, layers, overwrite_all
 from nncore.sklearn.solvers import adopt, check_learning_rate, kinds, make_optimizer
 from nncore.sklearn.tasks import CallbackSupportMixin, Tasks, with_callbacks
@@ -196,7 +196,10 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             trainer.loss = loss
 
     def _clipping(self) -> Clipping | None:
-        return self.clip if self.clip is None or isinstance(self.clip, Clipping) else ClipGlobalNorm(self.clip)
+        if self.clip is None or isinstance(self.clip, Clipping):
+            return self.clip
+        with as_parameters(limit="clip"):
+            return ClipGlobalNorm(self.clip)
 
     def _train(
         self, trainer: Trainer, train: Examples, held_back: Examples | None, incremental: bool, last: Sequence[Callback]

@@ -145,6 +145,8 @@ class NetworkEstimator(BaseEstimator):
             if y is not None or weights is not None:
                 raise ValueError("y_val and sample_weight_val need X_val, got None")
             return None
+        if y is None:
+            raise ValueError("X_val needs y_val, got None")
         with as_validation_data():
             X, y = self._validated(X, y, reset=False)
             y = self._targets(y)

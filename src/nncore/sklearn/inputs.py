@@ -15,7 +15,9 @@ from nncore._utils.arrays import Array, check_masks
 from nncore._utils.checks import as_numbers, frame_columns, is_frame, is_sparse
 from nncore.data.sparse import check_structure
 
-__all__ = ["as_validation_data", "check_inputs", "check_readable", "make_transformer", "repeatable", "result_rows"]
+__all__ = [
+    "as_parameters", "as_validation_data", "check_inputs", "check_readable", "make_transformer", "repeatable", "result_rows",
+]  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -25,6 +27,18 @@ def as_validation_data() -> Iterator[None]:
         yield
     except (TypeError, ValueError) as error:
         error.args = (re.sub(r"^(Input )?([Xy])\b", r"\1\2_val", str(error)),)
+        raise
+
+
+@contextlib.contextmanager
+def as_parameters(**names: str) -> Iterator[None]:
+    """Errors that begin with an argument of a part of the network name the estimator's parameter instead."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        argument, _, rest = str(error).partition(" ")
+        if argument in names:
+            error.args = (f"{names[argument]} {rest}",)
         raise
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from nncore._messages import shown
-from nncore._utils.arrays import Array
+from nncore._utils.arrays import Array, several
 from nncore._utils.checks import as_numbers, check_finite
 from nncore._utils.fields import choice, count
 from nncore.initializers import Uniform
 from nncore.layers import ACTIVATIONS, BatchNorm, Dense, Dropout, Layer, LayerNorm, SparseDense
 from nncore.model import Sequential
-from nncore.sklearn.inputs import repeatable
+from nncore.sklearn.inputs import as_parameters, repeatable
 
 __all__ = ["finite_outputs", "for_each_layer", "hidden_sizes", "layers", "overwrite_all"]
 
@@ -27,7 +26,7 @@ NORMALIZATIONS: dict[str, type[Layer]] = {"batch_norm": BatchNorm, "layer_norm":
 def hidden_sizes(sizes: Any) -> list[int]:
     """The widths of the hidden layers, of which there may be none."""
     given = sizes.tolist() if isinstance(sizes, np.ndarray) else repeatable("hidden_layer_sizes", sizes)
-    return [count("hidden_layer_sizes", size) for size in (given if isinstance(given, Iterable) else [given])]
+    return [count("hidden_layer_sizes", size) for size in (given if several(given) else [given])]
 
 
 def layers(
@@ -49,7 +48,8 @@ def layers(
         if active != "identity":
             result.append(_activation(active))
         if rate:
-            result.append(Dropout(rate))
+            with as_parameters(rate="dropout"):
+                result.append(Dropout(rate))
     result.append(_dense(([inputs, *sizes][-1], outputs), before_output, weight_init, bias_init, sparse and not result))
     return [*result, last] if last is not None else result
 

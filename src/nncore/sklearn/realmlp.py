@@ -26,7 +26,7 @@ from nncore.schedules import CosLog, Schedule
 from nncore.sklearn.encoder import TabularEncoder
 from nncore.sklearn.epochs import OfOneFit
 from nncore.sklearn.estimator import SEEDS, Array, Examples, NetworkEstimator, unchanged_if_refused
-from nncore.sklearn.inputs import check_inputs, check_readable, make_transformer, result_rows
+from nncore.sklearn.inputs import as_parameters, check_inputs, check_readable, make_transformer, result_rows
 from nncore.sklearn.network import finite_outputs, hidden_sizes, layers
 from nncore.sklearn.parameters import REAL_MLP, documented
 from nncore.sklearn.targets import Classifier, Regressor
@@ -179,7 +179,8 @@ class BaseRealMLP(NetworkEstimator):
         n = len(train.y)
         batch = min(self.batch_size, n)
         steps = n // batch if self.last_batch == "drop" else -(-n // batch)
-        adam = Adam(self._learning_rate(steps), (self.beta_1, self.beta_2), self.epsilon)
+        with as_parameters(lr="schedule", beta1="beta_1", beta2="beta_2", eps="epsilon"):
+            adam = Adam(self._learning_rate(steps), (self.beta_1, self.beta_2), self.epsilon)
         callbacks = self._own_callbacks()
         self.trainers_.append(Trainer(model, self._loss, adam, lr_factors=self._lr_factors(model), seed=seed))
         best = BestEpoch(lambda row: self._epoch_score(row, held_back)) if held_back else None

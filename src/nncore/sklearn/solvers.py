@@ -6,11 +6,12 @@ import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nncore import optimizers, second_order
+from nncore import second_order
 from nncore._utils.fields import Value, assign, choice, plain
 from nncore.optimizers import SGD, Adam, Momentum, Nesterov, Optimizer
 from nncore.optimizers.wrapper import Wrapper
 from nncore.second_order import ScipyMinimize
+from nncore.sklearn.inputs import as_parameters
 
 __all__ = ["adopt", "check_learning_rate", "kinds", "make_optimizer", "settings"]
 
@@ -21,7 +22,8 @@ def make_optimizer(estimator: Any) -> Optimizer:
     """A new optimizer: a copy of the one given, or by its name, or of scikit-learn's solver."""
     optimizer = _given(estimator) if estimator.optimizer is not None else _solver(estimator)
     if estimator.schedule is not None and has_lr(optimizer):
-        optimizer.lr = copy.deepcopy(estimator.schedule)
+        with as_parameters(lr="schedule"):
+            optimizer.lr = copy.deepcopy(estimator.schedule)
     return optimizer
 
 
@@ -80,8 +82,7 @@ def _changes(own: Any, other: Mapping[str, Any]) -> dict[str, Any]:
 def _given(estimator: Any) -> Optimizer:
     if isinstance(estimator.optimizer, Optimizer):
         return copy.deepcopy(estimator.optimizer)
-    by_name = optimizers.get if estimator.optimizer in optimizers.OPTIMIZERS else second_order.get
-    optimizer = by_name(estimator.optimizer)
+    optimizer = second_order.get(estimator.optimizer)
     if "lr" in optimizer.hyperparameters:
         optimizer.lr = estimator.learning_rate_init
     return optimizer
@@ -92,7 +93,8 @@ def _solver(estimator: Any) -> Optimizer:
     if solver == "lbfgs":
         return ScipyMinimize("L-BFGS-B", 0.0, maxiter=estimator.max_iter, maxfun=estimator.max_fun, gtol=estimator.tol)
     if solver == "adam":  # scikit-learn's ε is that of the uncorrected √v
-        return Adam(lr, (estimator.beta_1, estimator.beta_2), estimator.epsilon, eps_placement="hat")
+        with as_parameters(beta1="beta_1", beta2="beta_2", eps="epsilon"):
+            return Adam(lr, (estimator.beta_1, estimator.beta_2), estimator.epsilon, eps_placement="hat")
     if not momentum:
         return SGD(lr)
     return Nesterov(lr, momentum) if estimator.nesterovs_momentum else Momentum(lr, momentum)

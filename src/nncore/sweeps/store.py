@@ -66,7 +66,8 @@ class Store:
         self._lock, self._closing = threading.Lock(), threading.Event()
         check_target(self.path)
         with self._naming():
-            self._connection = sqlite3.connect(self.path, timeout=WAIT, isolation_level=None, check_same_thread=False)
+            path = self.path.absolute()  # to SQLite ":memory:" is no file
+            self._connection = sqlite3.connect(path, timeout=WAIT, isolation_level=None, check_same_thread=False)
             self._connection.text_factory = lambda text: text.decode(errors="replace")  # refused as what it says
             try:
                 self._open(parts)

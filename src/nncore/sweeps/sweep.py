@@ -322,4 +322,6 @@ def _rows(data: Any, rows: Any) -> Any:
         return None
     if hasattr(data, "iloc"):
         return data.iloc[rows]
+    if hasattr(data, "column_names"):  # a table of pyarrow
+        return data.take(rows)
     return data[rows] if hasattr(data, "shape") else np.asarray(data)[rows]

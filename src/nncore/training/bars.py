@@ -112,8 +112,9 @@ def redirect(screen: TextIO, notebook: bool) -> list[tuple[str, AboveBars]]:
 def restore(streams: list[tuple[str, AboveBars]]) -> None:
     """Undo `redirect`, except for streams that someone else has replaced since then."""
     for name, above in streams:
-        above.detach_from_bars()
         _replace(name, above, above._wrapped)
+    for _, above in streams:  # afterwards: what it has held back may not be writable
+        above.detach_from_bars()
 
 
 def _replace(name: str, old: Any, new: Any) -> None:

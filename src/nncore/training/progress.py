@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, TextIO
@@ -33,7 +34,8 @@ class Progress:
     - Otherwise, for example in a log file: plain lines for the first epoch, at most one every five seconds, and for the last.
 
     A training that ends before the live line is due prints its last epoch only. Without a stream, as under ``pythonw``, or with
-    a closed one, nothing is shown.
+    a closed one, nothing is shown; once a stream cannot be written to, as a terminal that is gone or a log on a full disk,
+    nothing more is shown, and the training goes on.
 
     While the live line is shown, printed or logged lines appear above it, and lines of this class appear above tqdm bars of the
     user, such as that of a loop over several trainings: ``sys.stdout``, ``sys.stderr`` and the streams of the root logger's
@@ -114,14 +116,12 @@ class Progress:
             self._draw(epoch, fraction_of_epoch, row, now)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if not self.verbose:
-            return
-        if self._notebook and self._bar is not None:
+        if self.verbose and self._notebook and self._bar is not None:
             self._draw(max(self._ended, 1), min(self._ended, 1), None, _clock())
             self._close_bar()
             return
         self._close_bar()
-        if self._printed is not None and self._ended > self._printed:
+        if self.verbose and self._printed is not None and self._ended > self._printed:
             self._print_epoch(_clock())
 
     def tell(self, line: str) -> None:
@@ -133,8 +133,10 @@ class Progress:
         if self._bar is not None:
             from nncore.training import bars
 
-            self._bar.close()
-            bars.restore(self._redirected)
+            with self._while_writable():
+                self._bar.close()
+            with self._while_writable():
+                bars.restore(self._redirected)
 
     def _epoch_line_due(self, now: float) -> bool:
         if self.verbose == 2:
@@ -151,11 +153,23 @@ class Progress:
 
     def _print(self, line: str, now: float) -> None:
         self._last_line = now
-        with _bars_cleared(self._stream):
+        with self._while_writable(), _bars_cleared(self._stream):
             self._stream.write(line + "\n")
             getattr(self._stream, "flush", lambda: None)()
 
+    @contextlib.contextmanager
+    def _while_writable(self) -> Iterator[None]:
+        """The output ends where the stream fails; the training does not."""
+        try:
+            yield
+        except (OSError, ValueError):  # ValueError: it was closed meanwhile
+            self.verbose = 0
+
     def _draw(self, epoch: int, fraction: float, row: Mapping[str, Any] | None, now: float) -> None:
+        with self._while_writable():
+            self._draw_bar(epoch, fraction, row, now)
+
+    def _draw_bar(self, epoch: int, fraction: float, row: Mapping[str, Any] | None, now: float) -> None:
         self._next_draw = now + _LIVE_INTERVAL
         if self._bar is None:
             from nncore.training import bars
