@@ -26,6 +26,8 @@ MEMORY += " normalization batch_statistics weight_norm wrappers tangent tangent_
 
 READERS = "predict", "evaluate", "activations", "hessian", "jacobian"
 
+CPP_LIBRARY = "libstdc++.so.6"  # in the process from the start, else the first exception in C++, as matplotlib's, ends it
+
 RACES = "executor threads tile_local_gradients dense_direct ensemble ensemble_use lanes online csr_kernels lazy_kernels"
 RACES += " concurrency accumulation profile"
 
@@ -79,6 +81,11 @@ SANITIZERS = {
 }
 
 
+def path_of(library: str) -> str:
+    """Where the compiler has it."""
+    return subprocess.run(["gcc", f"-print-file-name={library}"], capture_output=True, text=True, check=True).stdout.strip()
+
+
 def main(name: str, *chosen: str) -> int:
     """Build, run; 1 if a test failed or something was reported."""
     sanitizer = SANITIZERS[name]
@@ -95,9 +102,8 @@ def main(name: str, *chosen: str) -> int:
         }
         build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace", "--parallel", "2"]
         subprocess.run(build, cwd=copy, env=os.environ | flags, check=True)
-        library = subprocess.run(["gcc", f"-print-file-name={sanitizer.library}"], capture_output=True, text=True, check=True)
         environment = os.environ | {
-            "LD_PRELOAD": library.stdout.strip(),
+            "LD_PRELOAD": " ".join(map(path_of, (sanitizer.library, CPP_LIBRARY))),
             "PYTHONPATH": str(copy / "src"),
             "PYTHONMALLOC": "malloc",
             **{key: value.format(reports=reports) for key, value in sanitizer.environment.items()},
