@@ -376,7 +376,7 @@ def test_some_members_diverge() -> None:
 
 @pytest.mark.parametrize("regularizer", [None, nn.L2(1e-4)])
 def test_a_step_that_diverges_is_not_called_a_penalty(regularizer: nn.Regularizer | None) -> None:
-    """The steps of a member whose losses are finite end as those of the same trainer alone, whether there is a penalty or not."""
+    """A member whose losses are finite ends for the same reason as alone, whether there is a penalty or not."""
     arguments = {"loss": "softmax_cross_entropy", "regularizer": regularizer}
     with pytest.raises(nn.DivergenceError, match="step of the optimizer is not finite"):
         nn.Trainer(net(3), optimizer=nn.SGD(lr=1e30), **arguments).fit(1e3 * X, Y, epochs=5, verbose=0)
