@@ -374,6 +374,18 @@ def test_some_members_diverge() -> None:
         assert np.array_equal(alone.model.parameters, trainer.model[k].parameters)  # the last finite ones
 
 
+@pytest.mark.parametrize("regularizer", [None, nn.L2(1e-4)])
+def test_a_step_that_diverges_is_not_called_a_penalty(regularizer: nn.Regularizer | None) -> None:
+    """A member whose losses are finite ends for the same reason as alone, whether there is a penalty or not."""
+    arguments = {"loss": "softmax_cross_entropy", "regularizer": regularizer}
+    with pytest.raises(nn.DivergenceError, match="step of the optimizer is not finite"):
+        nn.Trainer(net(3), optimizer=nn.SGD(lr=1e30), **arguments).fit(1e3 * X, Y, epochs=5, verbose=0)
+    trainer = nn.Trainer(nn.Ensemble(net(3), 2), optimizer=nn.SGD(lr=nn.Each([0.01, 1e30])), **arguments)
+    with pytest.warns(UserWarning, match="1 of 2 members diverged"):
+        history = trainer.fit(1e3 * X, Y, epochs=5, verbose=0)
+    assert history.ended[1].endswith("the step of the optimizer is not finite")
+
+
 def test_all_members_diverge() -> None:
     trainer = nn.Trainer(nn.Ensemble(net(3), 2), "squared_error", nn.SGD(1e6))
     with pytest.raises(nn.DivergenceError, match="the training of all 2 members diverged"):

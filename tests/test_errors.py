@@ -621,6 +621,25 @@ def test_names_from_elsewhere(case: str) -> None:
     assert_refused(call, nn.Trainer(make(), "softmax_cross_entropy"), *words)
 
 
+@pytest.mark.parametrize(
+    ("make_part", "name", "words"),
+    [
+        (nn.GRU, "hidden_size", "it is units"), (nn.GRU, "bidirectional", "nn.Bidirectional"),
+        (nn.LayerNorm, "elementwise_affine", "it is affine"), (nn.GroupNorm, "num_groups", "it is groups"),
+        (nn.Bidirectional, "merge_mode", "it is merge"), (nn.GaussianNoise, "std", "it is stddev"),
+        (nn.Adam, "amsgrad", "nn.AMSGrad"), (nn.RMSprop, "rho", "it is alpha"), (nn.ClipGlobalNorm, "max_norm", "it is limit"),
+        (nn.ReduceLROnPlateau, "min_delta", "it is threshold, with threshold_mode='abs'"),
+        (nn.schedules.StepDecay, "step_size", "it is every"), (nn.schedules.StepDecay, "gamma", "it is factor"),
+        (nn.schedules.Cosine, "T_max", "it is steps"), (nn.schedules.Cosine, "decay_steps", "it is steps"),
+        (nn.schedules.Cosine, "t_mul", "it is growth"), (nn.schedules.Cosine, "m_mul", "it is shrink"),
+        (nn.schedules.Warmup, "warmup_steps", "it is steps"),
+    ],
+)  # fmt: skip
+def test_arguments_of_keras_and_pytorch(make_part: Callable[..., Any], name: str, words: str) -> None:
+    with pytest.raises(TypeError, match=f"{make_part.__name__} has no argument '{name}': .*{words}"):
+        make_part(**{name: 1})
+
+
 def test_arguments_are_explained_only_where_one_is_unknown() -> None:
     with pytest.raises(TypeError, match="units"):
         nn.Dense()  # type: ignore[call-arg]

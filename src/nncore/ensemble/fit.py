@@ -298,8 +298,10 @@ class EnsembleCall:
 
     def _divergence(self, cohort: Cohort, number: int, steps: int, sums: Array) -> str:
         epoch, step = int(self.history.epochs[number]) + steps // cohort.per_epoch + 1, steps % cohort.per_epoch + 1
-        what = f"the loss is {sums[0]}" if not np.isfinite(sums[0]) else "the step of the optimizer is not finite"
-        if np.isfinite(sums[0]) and not np.isfinite(sums[-1]):
+        what = "the step of the optimizer is not finite"
+        if not np.isfinite(sums[0]):
+            what = f"the loss is {sums[0]}"
+        elif cohort.loops[0].penalized and not np.isfinite(sums[-1]):  # without a penalty the last sum is not filled in
             what = f"the penalty is {sums[-1]}"
         return f"in epoch {epoch}, step {step} {what}"
 

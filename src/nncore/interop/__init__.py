@@ -25,17 +25,20 @@ def keras_layers(archive: bytes) -> tuple[list[Layer], tuple[int, ...], str]:
 
 
 def weights_for(model: Any, source: Source | Mapping[str, Any], file: str) -> dict[str, Array]:
-    """The model's ``parameters`` and ``state`` with the weights of ``file``, so called in messages; the model is unchanged.
-
-    Whether they are finite is not checked.
-    """
+    """The model's ``parameters`` and ``state`` with the weights of ``file``, so called in messages; the model is unchanged."""
     modules, told = modules_of(source, file)
     layers = [layer for layer in model.layers if layer.parameters or layer.states]
     result = {"parameters": model.parameters.copy(), "state": model.state.copy()}
     for layer, (module, form) in zip(layers, matched(modules, layers, told, file), strict=True):
-        with reading(file), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused afterwards
-            for name, value in _values(module, form).items():
+        with reading(file), np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+            values = _values(module, form)
+            for name, value in values.items():
                 _place(layer, name, result)[...] = value
+        for name, value in values.items():
+            place = _place(layer, name, result)
+            if not (finite := np.isfinite(place)).all():
+                wrong = float(np.broadcast_to(value, place.shape)[~finite][0])
+                raise ValueError(f"{file}: {layer.name}.{name} must hold finite numbers of {place.dtype}, got {wrong:g}")
     return result
 
 

@@ -20,7 +20,7 @@ class Newton(FullBatchOptimizer):
     """Newton's method (Nocedal & Wright 2006, section 3.3): step to the stationary point of the quadratic model of f.
 
     θ ← θ − H⁻¹g. Stateless. On a quadratic with positive definite H one step suffices; near a minimum the number of correct
-    digits doubles with each step. The solve takes ⅓k³ multiply-adds for k parameters (Cholesky).
+    digits doubles with each step. The solve takes ⅙k³ multiply-adds for k parameters (Cholesky).
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ class SingularError(DivergenceError):
 
 
 def positive_definite_solve(matrix: Array, b: Array, what: str, advice: str) -> Array:
-    """x with matrix · x = b by Cholesky's factorization, ⅓n³ multiply-adds; `SingularError` unless positive definite."""
+    """x with matrix · x = b by Cholesky's factorization, ⅙n³ multiply-adds; `SingularError` unless positive definite."""
     try:
         factor = scipy.linalg.cho_factor(matrix, lower=True, check_finite=False)
     except np.linalg.LinAlgError:
