@@ -125,6 +125,24 @@ def test_recurrent_bits_do_not_depend_on_the_number_of_threads(name: str, rng: n
         nn.set_num_threads(before)
 
 
+def test_weight_norm_predicts_with_the_weights_as_they_are(rng: np.random.Generator) -> None:
+    """At inference W = g v/‖v‖ is rounded after it has been computed, also where several threads share it."""
+    X, before = numbers(rng, 40, 257), nn.get_num_threads()
+    model = nn.Sequential([nn.WeightNorm(nn.Dense(300)), nn.Dense(3)], 257, compute_dtype="bfloat16", seed=0)
+    plain = nn.Sequential([nn.Dense(300), nn.Dense(3)], 257, compute_dtype="bfloat16")
+    normed, last = model.layers
+    assert isinstance(normed, nn.WeightNorm)
+    plain["dense_2"].weight[...] = last.weight
+    try:
+        for threads in (2, 1, 3, 2):
+            nn.set_num_threads(threads)
+            normed.length[...] = rng.uniform(0.5, 2, 300)
+            plain["dense_1"].weight[...] = normed.weight
+            assert model.forward(X).tobytes() == plain.forward(X).tobytes(), threads
+    finally:
+        nn.set_num_threads(before)
+
+
 @pytest.mark.parametrize(("units", "inputs", "rounds"), [(64, 64, True), (63, 200, False), (200, 63, False)])
 def test_small_layers_stay_in_float32(units: int, inputs: int, rounds: bool, rng: np.random.Generator) -> None:
     X = numbers(rng, 20, inputs)

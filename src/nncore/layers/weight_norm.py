@@ -140,10 +140,9 @@ class WeightNorm(Layer):
         within = packed if products.packs_with_weight else None
         arrays: tuple[Any, ...] = (weight, self.direction, self.length, tiles.rectangles, within)
         renew = Op("tiles", "weight_norm_weight", arrays, sizes, cost=tiles.elements)
-        part = tape.forward if tape.training else tape.prepare
-        part.add(renew)
         if not products.packs_with_weight:
-            part.add(products.pack(packed, weight, tiles))
+            renew.then = products.pack(packed, weight, tiles)
+        (tape.forward if tape.training else tape.prepare).add(renew)
         tape.backward.add(products.emit(x, y, weight, packed, bias, gradient, tiles))
         if not tape.gradients:
             return y

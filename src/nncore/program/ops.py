@@ -66,7 +66,7 @@ class Op:
     constants: tuple[float, ...] = ()
     cost: Sequence[float] = (1.0,)  # of each tile
     tiles: Sequence[tuple[int, int, int, int]] | NDArray[np.int64] = ()  # of θ: offset, rows, columns, row stride
-    then: Op | None = None  # of a gradient: the op that turns this op's result into the final gradient of the tile
+    then: Op | None = None  # over the same tiles: the op that goes on with what this one has written of a tile
     repack: Op | None = None  # of a gradient: the op that updates values derived from the parameter, after its update
     tile_local: bool = False  # whether the gradient of a tile need not be stored, as only ops of the same tile read it
     of_parts: bool = False  # whether it runs for each part of a batch in parts, as ops over rows do
@@ -112,7 +112,9 @@ class Pass:
         """Record an op."""
         if not self._empty:
             name, ops = self._layers[-1]
-            op.layer = name
+            for part in (op, op.then):
+                if part:
+                    part.layer = name
             ops.append(op)
 
     def rows(self, kernel: str, *arrays: Any, sizes: tuple[int, ...], constants: tuple[float, ...] = ()) -> None:

@@ -49,7 +49,7 @@ def stages(ops: Iterable[Op]) -> list[Stage]:
         if result and result[-1].axis == op.axis == "rows":
             result[-1].placed.append((op, 0, 1))
         else:
-            result.append(Stage(op.axis, [(op, 0, len(op.cost))]))
+            result.append(Stage(op.axis, [(part, 0, len(op.cost)) for part in (op, op.then) if part]))
     return result
 
 

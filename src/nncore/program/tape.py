@@ -98,7 +98,7 @@ class Tape:
         self.signals: list[Signal] = []
         self.flops_per_row = 0
         self.activity_penalty: Array | None = None  # (capacity,): per example, the sum over layers
-        self.prepare = Pass()  # once per run, before the first step: values derived from the parameters
+        self.prepare = Pass()  # once per run, before the first step: values derived from the parameters, by ops in any order
         self.settle = Pass()  # once per run, after the last step
         self.forward = Pass()
         self.backward = Pass(reverse=True, empty=not gradients)
@@ -149,8 +149,6 @@ class Tape:
         if repack:
             self.prepare.add(repack)
         self.parameter_gradients.add(op)
-        if op.then:
-            op.then.layer = op.layer
 
     def written_gradient(self, offset: int, size: int) -> None:
         """A part of the gradient that ops recorded before have written: nothing is left to do but the update."""
