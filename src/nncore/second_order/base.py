@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -137,7 +137,7 @@ class FullBatchOptimizer(Optimizer):
         if self._n is None:
             self.init_state(theta.size, theta.dtype)
         self.stopped = ""
-        with Interrupt(tolerated=0) as interrupt, self.all_or_nothing(theta):
+        with Interrupt(tolerated=0) as interrupt, closing(self), self.all_or_nothing(theta):
             objective = Evaluated(f, theta.dtype, interrupt)
             point, row = self.next_point(objective, self.begin_at(objective, theta))
             theta[...] = point.theta
@@ -148,7 +148,10 @@ class FullBatchOptimizer(Optimizer):
         """A context in which the state and these arrays change together: an error, also of a signal handler, undoes it all."""
         slots, shared = dict(self.state), self._shared
         before = [(array, array.copy()) for array in (*slots.values(), *arrays)]
-        own, counts = {"numbers": dict(self.numbers), "stopped": self.stopped}, {**vars(shared), "stretches": [*shared.stretches]}
+        own, counts = (
+            {"numbers": dict(self.numbers), "stopped": self.stopped},
+            {**vars(shared), "stretches": [*shared.stretches]},
+        )
         try:
             yield
         except BaseException:

@@ -89,8 +89,8 @@ class FullBatchLoop:
         trainer, model, optimizer = self.trainer, self.trainer.model, self.optimizer
         if self.point is None or self._has_moved():
             self.point = optimizer.begin_at(self.objective, model.parameters)
-        rows = []
-        for self.point, row in optimizer.next_points(self.objective, self.point, epochs):
+        found, rows = optimizer.next_points(self.objective, self.point, epochs), []
+        for self.point, row in found:
             with model.lock:
                 model.parameters[...] = self.point.theta
             rows.append(self._with_metrics(row))
