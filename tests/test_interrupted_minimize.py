@@ -19,6 +19,7 @@ from nncore import optimizers
 from nncore import second_order as so
 from nncore.landscapes import Rosenbrock
 from nncore.optimizers import gradient as gradient_module
+from nncore.training.full_batch import FullBatchLoop
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs signals")
 OPTIMIZERS = {**optimizers.OPTIMIZERS, "ema": lambda: nn.EMA("adam"), "polyak": lambda: nn.PolyakAveraging("sgd")}
@@ -43,6 +44,28 @@ def pressing_at(line: int, file: str, stay: bool = False) -> Iterator[None]:
             seen += 1
             if seen == line:
                 signal.raise_signal(signal.SIGINT)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(None)
+
+
+@contextmanager
+def raising_at(line: int, files: tuple[str, ...]) -> Iterator[None]:
+    """Raise TimeoutError, as a signal handler may, as the line-th line of some files begins."""
+    seen = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal seen
+        if frame.f_code.co_filename not in files:
+            return None
+        if event == "line":
+            seen += 1
+            if seen == line:
+                raise TimeoutError
         return trace
 
     sys.settrace(trace)
@@ -79,9 +102,12 @@ def test_minimize_counts_the_steps_that_its_state_has_taken(name: str) -> None:
 class Slow(Rosenbrock):  # type: ignore[misc]
     """A function with slow evaluations; Ctrl-C is pressed during one of them."""
 
-    def __init__(self, at: int, presses: int = 1) -> None:
+    def __init__(self, at: int) -> None:
         super().__init__()
-        self.left, self.presses, self.asked = at, presses, 0
+        self.left, self.asked = at, 0
+
+    def during(self) -> None:
+        signal.raise_signal(signal.SIGINT)
 
     def __getattribute__(self, name: str) -> Any:
         if name in ("value_and_gradient", "hessian", "hessian_product", "residuals_and_jacobian"):
@@ -90,8 +116,7 @@ class Slow(Rosenbrock):  # type: ignore[misc]
             def asked(*given: Any) -> Any:
                 self.asked += 1
                 if self.left == self.asked:
-                    for _ in range(self.presses):
-                        signal.raise_signal(signal.SIGINT)
+                    self.during()
                 return method(*given)
 
             return asked
@@ -166,6 +191,70 @@ def test_two_presses_leave_an_iteration_and_a_loop(name: str, method: str | None
         assert epochs == trainer.epochs_done == len(trainer.history) == steps == trainer.optimizer.step_count
         trainer.fit(*DATA, epochs=2, verbose=0)
         assert len(trainer.history) > epochs or trainer.optimizer.stopped
+
+
+def held(trainer: nn.Trainer) -> dict[str, Any]:
+    """The parameters, and the optimizer's state, copied."""
+    return {"theta": trainer.model.parameters.copy(), **trainer.optimizer.state_dict()}
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_an_iteration_counts_whole_or_not_at_all(name: str) -> None:
+    """A signal handler that raises leaves parameters and state of the same iteration, wherever it comes."""
+    files = tuple(str(sys.modules[module].__file__) for module in {FullBatchLoop.__module__, *modules_of(so.OPTIMIZERS[name])})
+    twin, whole = trained(name), []
+    for _ in range(6):
+        whole.append(held(twin))
+        twin.fit(*DATA, epochs=1, verbose=0)
+    counts: list[int] = []
+    for line in range(1, 2000, 3):
+        trainer = trained(name)
+        trainer.fit(*DATA, epochs=2, verbose=0)
+        try:
+            with raising_at(line, files):
+                trainer.fit(*DATA, epochs=2, verbose=0)
+            break
+        except TimeoutError:
+            counts.append(trainer.optimizer.step_count)
+        found, want = held(trainer), whole[counts[-1]]
+        assert found.keys() == want.keys()
+        assert all(np.array_equal(found[key], want[key]) for key in want), line
+    assert set(counts) >= {2, 3}
+
+
+def modules_of(kind: type) -> list[str]:
+    """Those of a class of optimizers and of its bases in nncore.second_order."""
+    return [base.__module__ for base in kind.__mro__ if base.__module__.startswith(so.__name__)]
+
+
+class Fails(Slow):
+    """One of its evaluations raises instead."""
+
+    def during(self) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("name", SECOND_ORDER)
+def test_a_function_that_raises_leaves_the_state_of_the_last_iteration(name: str) -> None:
+    """In a step by hand, at any evaluation; θ and the state are as before it."""
+    raised = 0
+    for at in range(1, 60):
+        optimizer, f = so.OPTIMIZERS[name](), Fails(at)
+        if name == "levenberg_marquardt":
+            optimizer.scaling = "marquardt"
+        theta = np.array(f.start)
+        optimizer.init_state(theta.size, theta.dtype)
+        for _ in range(8):
+            before = {"theta": theta.copy(), **optimizer.state_dict()}
+            try:
+                optimizer.step(theta, f)
+            except ZeroDivisionError:
+                raised += 1
+                after = {"theta": theta, **optimizer.state_dict()}
+                assert after.keys() == before.keys()
+                assert all(np.array_equal(after[key], before[key]) for key in before), at
+                break
+    assert raised > 10
 
 
 def test_two_presses_leave_a_hessian_that_takes_long() -> None:

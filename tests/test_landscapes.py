@@ -18,6 +18,7 @@ from nncore.landscapes.functions import Beale, Himmelblau, Landscape, LongValley
 from nncore.landscapes.plots import animate, plot_losses, plot_trajectories
 from nncore.landscapes.recorder import record
 from nncore.optimizers import OPTIMIZERS
+from nncore.schedules import Schedule
 
 ROTATION = np.linalg.qr(np.random.default_rng(5).normal(size=(4, 4)))[0]
 EXTRA = {
@@ -249,6 +250,43 @@ def test_record_refuses_and_resumes() -> None:
     second = record(parts, f, first.theta[-1], 12, resume=True)
     np.testing.assert_array_equal(np.concatenate((first.theta, second.theta[1:])), path.theta)
     np.testing.assert_array_equal(second.state["m"], path.state["m"][8:])
+
+
+@pytest.mark.parametrize("kind", [nn.SGD, nn.Nesterov])
+def test_record_has_the_rates_that_f_assigns(kind: Any) -> None:
+    """Each holds from the step on before which it was assigned."""
+    optimizer, f, asked = kind(lr=1e-3), Quadratic([1.0, 2.0]), 0
+
+    def assigns(x: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        optimizer.lr = 1e-3 * asked
+        return f.value_and_gradient(x)
+
+    rates = record(optimizer, assigns, [1.0, 1.0], 4).hyper["lr"]
+    np.testing.assert_array_equal(rates, 1e-3 * (np.arange(1, 5) if kind is nn.SGD else np.arange(2, 9, 2)))
+
+
+class FourSteps(Schedule):
+    """A learning rate that is not allowed later."""
+
+    def at(self, t: Any) -> Any:
+        return np.where(np.asarray(t) < 4, 1e-3, -1.0)
+
+
+@pytest.mark.parametrize("kind", [nn.SGD, nn.Nesterov])
+def test_record_ends_where_minimize_ends(kind: Any) -> None:
+    """At a rate that is not allowed: the same state, and the steps before."""
+    one, other, f = kind(lr=FourSteps()), kind(lr=FourSteps()), Quadratic([1.0, 2.0])
+    with pytest.raises(ValueError, match="lr must be") as expected:
+        one.minimize(f, [1.0, 1.0], 8)
+    with pytest.raises(ValueError, match="lr must be") as raised:
+        record(other, f, [1.0, 1.0], 8)
+    walk = raised.value.path  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(walk.theta, expected.value.path.theta)  # type: ignore[attr-defined]
+    assert len(walk.gradient) == len(walk.hyper["lr"]) + 1 == one.step_count == other.step_count > 2
+    four = 4 - (kind is nn.Nesterov)
+    assert len(record(kind(lr=FourSteps()), f, [1.0, 1.0], four).hyper["lr"]) == four
 
 
 # a learning rate with which each optimizer overflows on a function that grows fast

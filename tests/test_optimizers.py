@@ -27,7 +27,7 @@ from nncore import _kernels, optimizers
 from nncore.errors import DivergenceError
 from nncore.optimizers import OPTIMIZERS
 from nncore.optimizers.tiles import tile_table
-from nncore.schedules import Exponential, Polynomial, StepDecay
+from nncore.schedules import Exponential, Polynomial, Schedule, StepDecay
 
 # ---- the formulas
 
@@ -489,3 +489,27 @@ def test_nesterov_by_hand():
         parts.finish(other)
     whole.finish(theta)
     assert np.array_equal(theta, other)
+
+
+class ThreeSteps(Schedule):
+    """A learning rate that is allowed for four steps: three of Nesterov's, which looks one ahead."""
+
+    def at(self, t):
+        return np.where(np.asarray(t) < 4, 0.02, -1.0)
+
+
+@pytest.mark.parametrize("wrap", [lambda optimizer: optimizer, nn.EMA], ids=["alone", "averaged"])
+def test_nesterov_goes_back_where_no_next_step_is_allowed(wrap):
+    """The parameters are those after the last step, with the trajectory so far, and the optimizer is at rest."""
+    twin, optimizer = (wrap(optimizers.Nesterov(lr, 0.8)) for lr in (0.02, ThreeSteps()))
+    want = twin.minimize(lambda x: (float(x @ x), 2 * x), [1.0, -2.0], 3)
+    with pytest.raises(ValueError, match="lr must be") as raised:
+        optimizer.minimize(lambda x: (float(x @ x), 2 * x), [1.0, -2.0], 8)
+    assert np.array_equal(raised.value.path.theta, want.theta[:3])
+    assert not optimizer.entered
+    theta = np.array([1.0, -2.0])
+    optimizer.init_state(2, theta.dtype)
+    for _ in range(3):
+        optimizer.step(theta, 2 * theta)
+    optimizer.finish(theta)
+    assert np.array_equal(theta, want.theta[3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import nncore as nn
+from nncore.landscapes import Rosenbrock
 from nncore.second_order import (
     OPTIMIZERS,
     JacobianOperator,
@@ -404,3 +406,38 @@ def test_optimizer_belongs_to_one_trainer(data: tuple[Array, Array]) -> None:
     trainer_of(network(), optimizer)
     with pytest.raises(ValueError, match="ScipyMinimize of its own"):
         first.fit(*data, verbose=0)
+
+
+@pytest.mark.parametrize("method", ["L-BFGS-B", "trust-ncg", "Nelder-Mead"])
+def test_copies_of_a_search_of_scipy(method: str) -> None:
+    """A callback may copy and pickle: the copy begins its own search, and the training goes on as if alone."""
+    X = np.random.default_rng(0).standard_normal((30, 3))
+    y = np.sin(X[:, 0])
+
+    def trainer() -> nn.Trainer:
+        model = nn.Sequential([nn.Dense(4), nn.Tanh(), nn.Dense(1)], input_shape=3, dtype="float64", seed=0)
+        return nn.Trainer(model, "squared_error", ScipyMinimize(method))
+
+    copies: list[nn.Trainer] = []
+
+    def copied(trainer: nn.Trainer, epoch: int, row: Any) -> None:
+        if epoch == 3:
+            copies.append(copy.deepcopy(trainer))
+            assert pickle.loads(pickle.dumps(trainer.optimizer)).step_count == 3
+            copy.copy(trainer.optimizer).tol = 1e-3  # type: ignore[attr-defined]
+
+    twin, disturbed, other = trainer(), trainer(), trainer()
+    twin.fit(X, y, epochs=8, verbose=0)
+    disturbed.fit(X, y, epochs=8, callbacks=[nn.LambdaCallback(on_epoch_end=copied)], verbose=0)
+    assert np.array_equal(disturbed.model.parameters, twin.model.parameters)
+    other.fit(X, y, epochs=3, verbose=0)
+    other.fit(X, y, epochs=5, verbose=0)
+    copies[0].fit(X, y, epochs=5, verbose=0)
+    assert np.array_equal(copies[0].model.parameters, other.model.parameters)
+
+
+def test_a_step_by_hand_leaves_no_thread() -> None:
+    threads, theta, optimizer = threading.active_count(), np.array([-1.2, 1.0]), ScipyMinimize("BFGS")
+    optimizer.step(theta, Rosenbrock())
+    assert threading.active_count() == threads
+    assert pickle.loads(pickle.dumps(optimizer)).step_count == copy.deepcopy(optimizer).step_count == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import os
 import pickle
@@ -554,3 +555,42 @@ def test_without_scikit_learn() -> None:
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout == "nncore.sklearn needs scikit-learn >= 1.6: pip install 'nncore-learn[sklearn]'\n"
+
+
+class Ends(nn.Callback):
+    """Ends the training, by an error or in order, after so many epochs."""
+
+    def __init__(self, epochs: int, error: bool) -> None:
+        self.epochs, self.error = epochs, error
+
+    def _end(self, trainer: Any) -> None:
+        if self.error:
+            raise ZeroDivisionError
+        trainer.stop_training = True
+
+    def on_train_begin(self, trainer: Any) -> None:
+        if not self.epochs:
+            self._end(trainer)
+
+    def on_epoch_end(self, trainer: Any, epoch: int, row: Any) -> None:
+        if epoch == self.epochs:
+            self._end(trainer)
+
+
+@pytest.mark.parametrize("epochs", [0, 2])
+@pytest.mark.parametrize("error", [False, True])
+@pytest.mark.parametrize("solver", [{"solver": "lbfgs"}, {"optimizer": "bfgs"}], ids=str)
+def test_a_full_batch_solver_describes_what_it_has_reached(solver: dict[str, Any], error: bool, epochs: int) -> None:
+    """Also after an error, and where nothing was trained."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((30, 3))
+    estimator = MLPRegressor(hidden_layer_sizes=(3,), random_state=0, callbacks=[Ends(epochs, error)], **solver)
+    with pytest.raises(ZeroDivisionError) if error else contextlib.nullcontext():
+        estimator.fit(X, X[:, 0])
+    if epochs:
+        assert estimator.n_iter_ == epochs
+        assert estimator.loss_ == estimator.history_["loss"][-1]
+    elif not error:
+        assert estimator.n_iter_ == 0
+    else:
+        assert not hasattr(estimator, "model_")

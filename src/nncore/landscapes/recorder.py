@@ -78,8 +78,8 @@ def record(
 
     Raises
     ------
-    DivergenceError
-        A loss, gradient or parameter was not finite. The recording of the finite part is its ``path``.
+    DivergenceError, ValueError
+        As ``minimize``. The recording of the steps before is its ``path``.
 
     Examples
     --------
@@ -97,33 +97,36 @@ def record(
         raise TypeError(f"{type(optimizer).__name__} takes no steps along gradients alone: use minimize")
     theta = start(x0)
     evaluate, limited = evaluator(f, theta), _clipper(clip, theta)
-    hyper: dict[str, Array] = {}
+    evaluations = 2 if optimizer.enter else 1  # of a step: with a lookahead f is evaluated at the parameters too
+    hyper: list[dict[str, Array]] = []
     rows: list[tuple[Real, Real, dict[str, Real]]] = []
 
     def observed(x: Real) -> tuple[float, Real]:
-        if not rows:
-            hyper.update({name: values.copy() for name, values in optimizer.hyper_values(steps).items()})
         loss, gradient = evaluate(x)
         clipped = limited(gradient) if np.isfinite(gradient).all() else gradient
         rows.append((gradient, clipped, {slot: array.copy() for slot, array in optimizer.state.items()}))
+        if len(rows) == evaluations * (len(hyper) + 1) <= evaluations * steps:  # f may have assigned them
+            hyper.append(optimizer.hyper_values(1))
         return loss, clipped
 
     def recording(path: Path) -> Recording:
         n = len(path.loss)
-        steps_seen = rows[:: 2 if optimizer.enter else 1][:n]  # with a lookahead f is evaluated at the parameters too
+        steps_seen = rows[::evaluations][:n]
 
         def column(values: Iterable[Real]) -> Real:
             return np.array(list(values), theta.dtype).reshape(n, theta.size)
 
         state = {slot: column(row[2][slot] for row in steps_seen) for slot in optimizer.slots}
         gradient, clipped = column(row[0] for row in steps_seen), column(row[1] for row in steps_seen)
-        used = {name: values[: max(n - 1, 0)] for name, values in hyper.items()}
+        taken = hyper[: max(n - 1, 0)]
+        used = {name: np.array([values[name][0] for values in taken], np.float64) for name in optimizer.hyperparameters}
         return Recording(path.theta, path.loss, gradient, clipped, state, used)
 
     try:
         return recording(optimizer.minimize(observed, theta, steps, resume=resume))
-    except DivergenceError as error:
-        error.path = recording(error.path)
+    except (DivergenceError, ValueError) as error:
+        if isinstance(path := getattr(error, "path", None), Path):
+            error.path = recording(path)  # type: ignore[union-attr]
         raise
 
 

@@ -356,7 +356,8 @@ class GradientOptimizer(Optimizer):
         program = _program([self.switch(op, theta, theta, tile_table(theta.size))])
         switch = _kernels.Switch(vars(self._shared), entered)
         assignments.number += 1  # the next step by hand may have to begin again
-        switch.know(for_kernels(self.checked_coefficients(1), np.float64), {}, None, assignments.number)
+        rows = self.checked_coefficients(1) if entered else np.zeros((1, 1))  # back it goes also where no next step is allowed
+        switch.know(for_kernels(rows, np.float64), {}, None, assignments.number)
         done, _ = program.run(examples=1, batch=1, known=switch, step_offset=self.step_count, threads=_threads(theta.size))
         if not done:
             raise DivergenceError(f"{shown(self)}: a parameter is not finite")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -136,11 +137,32 @@ class FullBatchOptimizer(Optimizer):
         if self._n is None:
             self.init_state(theta.size, theta.dtype)
         self.stopped = ""
-        with Interrupt(tolerated=0) as interrupt:
+        with Interrupt(tolerated=0) as interrupt, closing(self), self.all_or_nothing(theta):
             objective = Evaluated(f, theta.dtype, interrupt)
             point, row = self.next_point(objective, self.begin_at(objective, theta))
             theta[...] = point.theta
         return row
+
+    @contextmanager
+    def all_or_nothing(self, *arrays: Array, lock: AbstractContextManager[Any] | None = None) -> Iterator[None]:
+        """A context in which the state and these arrays change together: an error, also of a signal handler, undoes it all."""
+        slots, shared = dict(self.state), self._shared
+        before = [(array, array.copy()) for array in (*slots.values(), *arrays)]
+        own, counts = (
+            {"numbers": dict(self.numbers), "stopped": self.stopped},
+            {**vars(shared), "stretches": [*shared.stretches]},
+        )
+        try:
+            yield
+        except BaseException:
+            with lock or nullcontext():
+                for array, numbers in before:
+                    array[...] = numbers
+            for name in self.state.keys() - slots:
+                dict.pop(self.state, name)
+            vars(shared).update(counts)
+            vars(self).update(own)
+            raise
 
     @one_blas_thread()
     def begin_at(self, f: Evaluated, theta: ArrayLike) -> Point:
@@ -195,7 +217,8 @@ class FullBatchOptimizer(Optimizer):
                 self.check(point)
                 if self.stopped:
                     break
-                point, row = self.next_point(objective, point)
+                with self.all_or_nothing():
+                    point, row = self.next_point(objective, point)
                 points[done:], losses[done:] = point.theta, point.value
                 history.append(row)
         except (DivergenceError, ValueError) as error:

@@ -70,6 +70,9 @@ class ScipyMinimize(FullBatchOptimizer):
         self._search: _Search | None = None
         super().__init__(tol)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return super().__getstate__() | {"_search": None}  # a copy starts from scratch, and leaves the original's search alone
+
     def check_fields(self, assigned: Mapping[str, Any]) -> None:
         self.close()  # a running search uses the values it was started with
         super().check_fields(assigned)

@@ -219,14 +219,16 @@ class BaseMLP(CallbackSupportMixin, NetworkEstimator):
             callbacks.append(self._between_epochs(n, held_back))
         elif is_sparse(train.X) and not self.model_.reads_sparse:
             train = train._replace(X=train.X.toarray())
-        trainer.fit(
-            train.X, train.y, epochs=1 if incremental else self._max_epochs(), batch_size=batch, shuffle=self.shuffle,
-            sample_weight=train.weights, callbacks=[*callbacks, *last], verbose=0,
-            last_batch="merge" if self.normalization == "batch_norm" else "keep",
-            validation_data=None if held_back is None else held_back.given(),
-        )  # fmt: skip
-        if not stochastic:
-            self._describe_full_batch(trainer, trainer.epochs_done - epochs_before)
+        try:
+            trainer.fit(
+                train.X, train.y, epochs=1 if incremental else self._max_epochs(), batch_size=batch, shuffle=self.shuffle,
+                sample_weight=train.weights, callbacks=[*callbacks, *last], verbose=0,
+                last_batch="merge" if self.normalization == "batch_norm" else "keep",
+                validation_data=None if held_back is None else held_back.given(),
+            )  # fmt: skip
+        finally:  # an error, as of a callback, leaves what was reached
+            if not stochastic and trainer.epochs_done > epochs_before:
+                self._describe_full_batch(trainer, trainer.epochs_done - epochs_before)
         self._warn(trainer, incremental)
 
     def _max_epochs(self) -> int:

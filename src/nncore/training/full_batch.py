@@ -77,20 +77,26 @@ class FullBatchLoop:
             )
         self.objective.interrupt = interrupt  # a KeyboardInterrupt ends the iteration before the model changes
         try:
-            if self.point is None or self._has_moved():
-                self.point = optimizer.begin_at(self.objective, model.parameters)
-            found = optimizer.next_points(self.objective, self.point, epochs)
+            with optimizer.all_or_nothing(model.parameters, lock=model.lock):
+                rows = self._iterate(epochs)
         except ArithmeticError as error:
             self.failure = error
             return Epochs(0, {}, {})
-        rows = []
+        return Epochs(len(rows), {name: np.array([row[name] for row in rows]) for name in rows[0]}, {})
+
+    def _iterate(self, epochs: int) -> list[Row]:
+        """Their rows; the model holds the last point."""
+        trainer, model, optimizer = self.trainer, self.trainer.model, self.optimizer
+        if self.point is None or self._has_moved():
+            self.point = optimizer.begin_at(self.objective, model.parameters)
+        found, rows = optimizer.next_points(self.objective, self.point, epochs), []
         for self.point, row in found:
             with model.lock:
                 model.parameters[...] = self.point.theta
             rows.append(self._with_metrics(row))
         model.gradients[...] = self.point.gradient
-        self.trainer.stop_training |= bool(optimizer.stopped)
-        return Epochs(len(rows), {name: np.array([row[name] for row in rows]) for name in rows[0]}, {})
+        trainer.stop_training |= bool(optimizer.stopped)
+        return rows
 
     def _function(self) -> tuple[Any, ...]:
         """What is minimized, apart from the data and the layers' state."""

@@ -227,7 +227,7 @@ class Trainer(BaseTrainer):
 
         For a time limit let a signal handler, or a callback, set ``stop_training``. A handler that raises ends the training
         between two steps, all of which count, but the epochs of the last 50 ms or so have no rows in ``history``: which of
-        them were complete is not known then.
+        them were complete is not known then. An iteration of `nncore.second_order` that is under way is undone.
 
         One call trains at a time. Other threads may predict, evaluate and multiply with curvature matrices meanwhile: they see
         the parameters as they are, perhaps in the middle of a step. Copies and files of the model wait for the end of a step,
