@@ -49,6 +49,8 @@ class Examples:
 
     def read_only(self) -> Examples:
         """The same with arrays that a sampler can only read, as training goes on with them."""
+        if self.labels is None and self.losses is None:  # most often, and many members of an ensemble ask
+            return self
         labels, losses = (None if array is None else read_only(array) for array in (self.labels, self.losses))
         return replace(self, labels=labels, losses=losses)
 

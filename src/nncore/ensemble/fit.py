@@ -242,7 +242,7 @@ class EnsembleCall:
                 self.trainer._optimizers[number] = made[key]
 
     def _record(self, part: Part, places: Int64, done: Round, epochs: int) -> dict[int, dict[str, float]]:
-        """Rows of the history, with evaluations, and why members end. Returns the last row of those that came through."""
+        """Rows of the history, with evaluations, and why members end. Returns, for callbacks, the last of those that came through."""
         cohort, history = part.cohort, self.history
         whole = done.steps // cohort.per_epoch
         for place in np.flatnonzero(done.failed):
@@ -259,7 +259,8 @@ class EnsembleCall:
         columns = _in_order(columns, cohort)
         counted = np.setdiff1d(np.flatnonzero(whole), left_out)
         history.extend(done.numbers[counted], {name: values[counted] for name, values in columns.items()}, whole[counted])
-        return {int(done.numbers[place]): {name: float(own[place, -1]) for name, own in columns.items()} for place in through}
+        told = through if self.callbacks else ()
+        return {int(done.numbers[place]): {name: float(own[place, -1]) for name, own in columns.items()} for place in told}
 
     def _epoch_end(self, number: int, row: dict[str, float]) -> None:
         member, known = self.members[number], list(row)
