@@ -242,7 +242,7 @@ class EnsembleCall:
                 self.trainer._optimizers[number] = made[key]
 
     def _record(self, part: Part, places: Int64, done: Round, epochs: int) -> dict[int, dict[str, float]]:
-        """Rows of the history, with evaluations, and why members end. Returns, for callbacks, the last of those that came through."""
+        """Rows of the history, with evaluations, and why members end. Returns the last rows of those that callbacks see."""
         cohort, history = part.cohort, self.history
         whole = done.steps // cohort.per_epoch
         for place in np.flatnonzero(done.failed):
