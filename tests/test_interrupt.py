@@ -358,6 +358,7 @@ calls = dict(
     activations=lambda: model.activations(X), samples=lambda: model.predict_samples(X, 3),
     hessian=lambda: model.hessian_vector_product(X, y, loss, before), full_batch=full_batch,
 )
+model.hessian_vector_product(X[:1], y[:1], loss, before)  # imports SciPy: within an import Python may swallow Ctrl-C
 call = calls["{name}"]
 pressed = []
 def press():

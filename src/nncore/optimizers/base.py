@@ -109,7 +109,7 @@ class Optimizer(Configured, OwnsArrays):
             self.fill_state()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_hand_steps"}
+        return {name: value for name, value in vars(self).items() if name not in ("_hand_steps", "_room")}
 
     def __copy__(self) -> Any:
         """A shallow copy shares the arrays and counts for itself."""

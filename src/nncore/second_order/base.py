@@ -147,7 +147,8 @@ class FullBatchOptimizer(Optimizer):
     def all_or_nothing(self, *arrays: Array, lock: AbstractContextManager[Any] | None = None) -> Iterator[None]:
         """A context in which the state and these arrays change together: an error, also of a signal handler, undoes it all."""
         slots, shared = dict(self.state), self._shared
-        before = [(array, array.copy()) for array in (*slots.values(), *arrays)]
+        changing = [*slots.values(), *arrays]
+        copies = self._copies(changing)
         own, counts = (
             {"numbers": dict(self.numbers), "stopped": self.stopped},
             {**vars(shared), "stretches": [*shared.stretches]},
@@ -156,13 +157,24 @@ class FullBatchOptimizer(Optimizer):
             yield
         except BaseException:
             with lock or nullcontext():
-                for array, numbers in before:
+                for array, numbers in zip(changing, copies, strict=True):
                     array[...] = numbers
             for name in self.state.keys() - slots:
                 dict.pop(self.state, name)
             vars(shared).update(counts)
             vars(self).update(own)
             raise
+        finally:
+            vars(self)["_room"] = copies
+
+    def _copies(self, arrays: list[Array]) -> list[Array]:
+        """Copies, in the memory of the last ones if it fits: to get new memory takes longer than to copy."""
+        room: list[Array] = vars(self).pop("_room", [])
+        if [(own.shape, own.dtype) for own in room] != [(array.shape, array.dtype) for array in arrays]:
+            return [array.copy() for array in arrays]
+        for own, array in zip(room, arrays, strict=True):
+            np.copyto(own, array)
+        return room
 
     @one_blas_thread()
     def begin_at(self, f: Evaluated, theta: ArrayLike) -> Point:
