@@ -18,7 +18,7 @@ from numpy.typing import DTypeLike
 from nncore import _kernels
 from nncore._kernels.program import CHUNK_BYTES
 from nncore._messages import shown
-from nncore._utils.arrays import Array, for_kernels, read_only, returned, returned_pair
+from nncore._utils.arrays import Array, for_kernels, passed, read_only, returned_pair
 from nncore._utils.checks import as_numbers, convert, not_finite
 from nncore._utils.fields import NUMBER, Converted, ListOf, Number, Value, function_of
 from nncore._utils.hints import hint
@@ -527,8 +527,8 @@ class PythonLoss(Loss):
         def loss(rows: int) -> None:
             result = self.function(read_only(y.value[:rows]), read_only(d[:rows]))
             value, gradient = returned_pair(f"loss {self.name} must return per-example losses and their gradient", result)
-            value = returned(f"loss {self.name}, first its {rows} per-example losses,", value, (rows,))
-            gradient = returned(f"loss {self.name}, second a gradient,", gradient, (rows, y.width))
+            value = passed(f"loss {self.name}, first its {rows} per-example losses,", value, (rows,))
+            gradient = passed(f"loss {self.name}, second a gradient,", gradient, (rows, y.width))
             if weight is not None:  # an example of weight 0 is left out, even if 0 times its loss would be NaN
                 left_out = weight[:rows] == 0
                 value, gradient = np.where(left_out, 0, value), np.where(left_out[:, None], 0, gradient)

@@ -17,7 +17,7 @@ from nncore._messages import clipped, shown
 
 __all__ = [
     "NOT_CONVERTED", "Array", "OwnsArrays", "aligned_zeros", "check_masks", "for_kernels", "not_converted", "overwrite",
-    "own_arrays", "read_only", "returned", "returned_pair", "same_part", "several",
+    "own_arrays", "passed", "read_only", "returned", "returned_pair", "same_part", "several",
 ]  # fmt: skip
 
 Array: TypeAlias = NDArray[Any]
@@ -127,15 +127,17 @@ def not_converted(argument: str, error: Exception) -> TypeError:
 
 
 def returned(what: str, value: Any, shape: tuple[int, ...]) -> Array:
-    """The result of a user's function as an array of real numbers of this shape, in which -1 stands for any number.
+    """As `passed`, to be kept: a copy, as the function may return the same array each time, with other numbers in it."""
+    return np.array(passed(what, value, shape))
 
-    A copy: the function may return the same array each time, with other numbers in it.
-    """
+
+def passed(what: str, value: Any, shape: tuple[int, ...]) -> Array:
+    """The result of a user's function as an array of real numbers of this shape, in which -1 stands for any number."""
     size = str(shape).replace("-1", "k")
     wanted = f"{what} must return {f'an array of real numbers of shape {size}' if shape else 'a real number'}"
     check_masks(value, f"what {what} returns")
     try:
-        array = np.array(value)
+        array = np.asarray(value)
     except ValueError as error:  # rows of different lengths
         raise ValueError(f"{wanted}: {error}") from None
     except NOT_CONVERTED as error:

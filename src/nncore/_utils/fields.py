@@ -391,16 +391,17 @@ def function_of(*arguments: str) -> Callable[[str, Any], Callable[..., Any]]:
     """
 
     def check(name: str, value: Any) -> Callable[..., Any]:
+        made = function(name, value)
         try:
-            signature = inspect.signature(function(name, value))
+            signature = inspect.signature(made)
         except ValueError:  # some functions in C do not tell
-            return function(name, value)
+            return made
         try:
             signature.bind(*arguments)
         except TypeError:
             wanted = f"{name} must take ({', '.join(arguments)})"
             raise TypeError(f"{wanted}, got {shown(value)}, which takes {signature}") from None
-        return function(name, value)
+        return made
 
     return check
 

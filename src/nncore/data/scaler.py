@@ -251,8 +251,7 @@ class Scaler(Configured):
         given = names_of_columns("input_features", input_features, self.n_features_in_)
         if given and self._feature_names and given != self._feature_names:
             raise ValueError(f"input_features must be those of fit, {shown(self._feature_names)}, got {shown(given)}")
-        stem = "x" if self.keeps_columns else type(self).__name__.lower()
-        names = (given or self._feature_names) if self.keeps_columns else None
+        stem, names = ("x", given or self._feature_names) if self.keeps_columns else (type(self).__name__.lower(), None)
         return np.array(names or [f"{stem}{number}" for number in range(self.n_features_in_)], dtype=object)
 
     def set_output(self, *, transform: str | None = None) -> Any:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nncore import initializers
 from nncore._messages import shown
-from nncore._utils.arrays import overwrite, read_only, returned
+from nncore._utils.arrays import overwrite, passed, read_only
 from nncore._utils.fields import Configured, Fixed, Maybe, Name, keywords, number, plain
 from nncore._utils.own import is_own
 from nncore.program.ops import Signal
@@ -297,12 +297,12 @@ class Layer(Configured):
                 if between:
                     vars(self).clear()
                     vars(self).update(before)
-            y.value[:rows] = returned(f"{self.name}.forward", result, (rows, *y.shape)).reshape(rows, -1)
+            y.value[:rows] = passed(f"{self.name}.forward", result, (rows, *y.shape)).reshape(rows, -1)
 
         def backward(rows: int) -> None:
             assert y.grad is not None
             result = self.backward(read_only(y.grad[:rows].reshape(rows, *y.shape)))
-            result = returned(f"{self.name}.backward", result, (rows, *x.shape))
+            result = passed(f"{self.name}.backward", result, (rows, *x.shape))
             if x.grad is not None:
                 x.grad[:rows] = result.reshape(rows, -1)
 
