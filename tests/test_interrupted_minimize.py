@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -32,30 +32,8 @@ def gradient(theta: Any) -> Any:
 
 
 @contextmanager
-def pressing_at(line: int, file: str, stay: bool = False) -> Iterator[None]:
-    """Press Ctrl-C as the line-th line of a file begins."""
-    seen = 0
-
-    def trace(frame: Any, event: str, argument: Any) -> Any:
-        nonlocal seen
-        if frame.f_code.co_filename != file:
-            return None
-        if event == "line":
-            seen += 1
-            if seen == line:
-                signal.raise_signal(signal.SIGINT)
-        return trace
-
-    sys.settrace(trace)
-    try:
-        yield
-    finally:
-        sys.settrace(None)
-
-
-@contextmanager
-def raising_at(line: int, files: tuple[str, ...]) -> Iterator[None]:
-    """Raise TimeoutError, as a signal handler may, as the line-th line of some files begins."""
+def at_line(line: int, files: tuple[str | None, ...], act: Callable[[], Any]) -> Iterator[None]:
+    """Act as the line-th line of some files begins."""
     seen = 0
 
     def trace(frame: Any, event: str, argument: Any) -> Any:
@@ -65,7 +43,7 @@ def raising_at(line: int, files: tuple[str, ...]) -> Iterator[None]:
         if event == "line":
             seen += 1
             if seen == line:
-                raise TimeoutError
+                act()
         return trace
 
     sys.settrace(trace)
@@ -73,6 +51,16 @@ def raising_at(line: int, files: tuple[str, ...]) -> Iterator[None]:
         yield
     finally:
         sys.settrace(None)
+
+
+def press() -> None:
+    """Press Ctrl-C."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def time_out() -> None:
+    """What a signal handler may do."""
+    raise TimeoutError
 
 
 def after(make: Any, steps: int) -> dict[str, Any]:
@@ -88,7 +76,7 @@ def test_minimize_counts_the_steps_that_its_state_has_taken(name: str) -> None:
     for line in range(1, 140):
         optimizer = make()
         try:
-            with pressing_at(line, gradient_module.__file__):
+            with at_line(line, (gradient_module.__file__,), press):
                 optimizer.minimize(gradient, X0, 3)
         except KeyboardInterrupt:
             interrupted += 1
@@ -211,7 +199,7 @@ def test_an_iteration_counts_whole_or_not_at_all(name: str) -> None:
         trainer = trained(name)
         trainer.fit(*DATA, epochs=2, verbose=0)
         try:
-            with raising_at(line, files):
+            with at_line(line, files, time_out):
                 trainer.fit(*DATA, epochs=2, verbose=0)
             break
         except TimeoutError:
